@@ -274,7 +274,9 @@ class Recommender:
     def _load_slate_data(self, store: Store) -> SlateData:
         from firstsight.recommend.slates.slate_data import SlateData
 
-        self._slate_data = SlateData.load(store, self._slate_data)
+        self._slate_data = SlateData.load(
+            store, self._slate_data, encode=lambda texts: self._connection.encoder.encode_texts(texts)
+        )
         return self._slate_data
 
 

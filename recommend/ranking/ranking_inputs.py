@@ -64,12 +64,14 @@ class RankingInputs:
             if model is None:
                 return cls(ItemContent(space))
             return cls(ItemContent(space), blend=model.blend, versions={"cold_start": model.version.version})
-        sequence = None
+        sequence, versions = None, {"ranking": stored.version.version}
         if "sequence" in stored.version.terms:
             from firstsight.recommend.sequence.sequence_store import load_sequence_model  # imports torch
 
             sequence = load_sequence_model(store, space, encode=encode)
-        return cls(stored.content, stored, sequence=sequence, versions={"ranking": stored.version.version})
+            if sequence is not None and sequence.version is not None:
+                versions["sequence"] = sequence.version
+        return cls(stored.content, stored, sequence=sequence, versions=versions)
 
     def ranking(self, events: Interactions | None) -> WeightedTerms:
         """The ranking with popularity and neighbours of some events."""

@@ -85,6 +85,7 @@ class SequenceRecommender:
         read_queries: ReadQueries | None = None,
         epochs: int | None = None,
         initial: Mapping[str, Tensor] | None = None,
+        version: int | None = None,
         checkpoint: Checkpoint | None = None,
         on_progress: Callable[[str], None] = lambda line: None,
     ) -> None:
@@ -96,11 +97,13 @@ class SequenceRecommender:
             read_queries: reads searches; without it they are left out.
             epochs: number of epochs for `fit`, chosen earlier; None to choose them on held-out events.
             initial: weights to start from, instead of random ones.
+            version: of the stored model; None for one that is not stored.
             checkpoint: of the training.
             on_progress: called with a line after each epoch.
         """
         self.space, self.settings = space, settings or SequenceSettings()
         self.trained: Trained | None = None
+        self.version = version
         self._content, self._read_queries = content, read_queries
         self._epochs, self._initial = epochs, initial
         self._checkpoint, self._on_progress = checkpoint, on_progress

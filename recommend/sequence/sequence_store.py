@@ -152,7 +152,10 @@ def restore_model(
     content = content_vectors(space, stored.words.transform(read_texts(store, space)))
     reader = QueryReader(store, stored.words, encode) if described.figures.get("searches", 0) else None
     model = SequenceRecommender(
-        space, content, described.settings, read_queries=reader, epochs=int(described.figures["epochs"])
+        *(space, content, described.settings),
+        read_queries=reader,
+        epochs=int(described.figures["epochs"]),
+        version=described.version,
     )
     try:
         model.load_weights(stored.weights, space.places(stored.id_items))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -10,6 +11,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
 from firstsight.heads.model_shelf import ModelShelf
 from firstsight.recommend.events.event_log import Events
@@ -53,13 +55,21 @@ class SlateData:
     versions: dict[str, int] = field(default_factory=dict)  # of the tables and models, for the log of slates
 
     @classmethod
-    def load(cls, store: Store, cached: SlateData | None, *, ranking: int | None = None) -> SlateData:
+    def load(
+        cls,
+        store: Store,
+        cached: SlateData | None,
+        *,
+        ranking: int | None = None,
+        encode: Callable[[Sequence[str]], Vectors] | None = None,
+    ) -> SlateData:
         """Get the data of the present state.
 
         Args:
             store: the database.
             cached: data from the last call with the same `ranking`; returned if it is current, and else reused in part.
             ranking: a version of the fitted rankings other than the one in use.
+            encode: the encoder's text tower, for searches that a sequence model reads and whose vectors are not stored.
 
         Raises:
             QueryError: there is no such version, or the database has no items.
@@ -76,7 +86,7 @@ class SlateData:
                 return cached
             if (events.version(), _model_states(store)) == (cached.events_version, cached.model_states):
                 return cached
-        return _read(store, events, cached, ranking=ranking)
+        return _read(store, events, cached, ranking=ranking, encode=encode)
 
     @classmethod
     def load_before(cls, store: Store, before: datetime, *, ranking: int | None = None) -> SlateData:
@@ -136,6 +146,7 @@ def _read(
     before: datetime | None = None,
     *,
     ranking: int | None = None,
+    encode: Callable[[Sequence[str]], Vectors] | None = None,
 ) -> SlateData:
     if cached is None:
         space = ItemSpace.load(store)
@@ -154,7 +165,7 @@ def _read(
     if cached is not None and cached.model_states == model_states and cached.inputs is not None:
         inputs = cached.inputs
     else:
-        inputs = RankingInputs.load(store, space, ranking)
+        inputs = RankingInputs.load(store, space, ranking, encode=encode)
     try:
         interactions = events.interactions(space, before) if version else None
     except QueryError:  # events on items that are not indexed yet

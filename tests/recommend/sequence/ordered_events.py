@@ -11,7 +11,7 @@ from firstsight.recommend.recommender import NextItem
 from firstsight.recommend.sequence.sequence_settings import SequenceSettings
 
 SMALL = SequenceSettings(
-    layers=1, width=16, heads=2, events=8, dropout=0.0, content_dropout=0.0, batch=64, epochs=12, learning_rate=1e-2
+    layers=1, width=16, heads=2, events=8, dropout=0.0, content_dropout=0.0, batch=64, epochs=25, learning_rate=1e-2
 )
 """A model that trains in a second."""
 
