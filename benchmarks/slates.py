@@ -89,6 +89,9 @@ def latency() -> None:
         for clock, values in zip(("elapsed", "of the processor"), zip(*times_ms, strict=True), strict=True):
             middle, late = np.quantile(values, [0.5, 0.95])
             print(f"{name}, {clock}: median {middle:.1f} ms, 95 % within {late:.1f} ms, best {min(values):.1f} ms")
+    composed = [_composition_ms(maker, history, rng) for history in histories]
+    for name, figures in zip(("composition", "exploration"), zip(*composed, strict=True), strict=True):
+        print(f"{name} beyond ranking and candidates, of the processor: median {np.median(figures):.2f} ms")
 
 
 def rank_users(split: Split, maker: SlateMaker, k: int) -> NDArray[np.int64]:
@@ -97,10 +100,6 @@ def rank_users(split: Split, maker: SlateMaker, k: int) -> NDArray[np.int64]:
     for row, history in zip(scores, split.histories, strict=True):
         row[np.searchsorted(split.candidates, history.items)] = -np.inf
     return rank(scores, split.candidates, k)
-
-    composed = [_composition_ms(maker, history, rng) for history in histories]
-    for name, values in zip(("composition", "exploration"), zip(*composed, strict=True), strict=True):
-        print(f"{name} beyond ranking and candidates, of the processor: median {np.median(values):.2f} ms")
 
 
 def _composition_ms(maker: SlateMaker, history: History, rng: np.random.Generator) -> tuple[float, float]:
