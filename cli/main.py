@@ -34,6 +34,7 @@ COMMANDS = {
         "map": ("search.map:app", "Draw a map of all items as an HTML page."),
         "evaluate": ("evaluate.app:app", "Measure search and recommendation quality."),
         "rerank": ("search.rerank:app", "Train rerankers for search results."),
+        "personal-search": ("recommend.personal_search:app", "Order search results for a user."),
     },
     "Recommend": {
         "recommend": ("recommend.recommend:app", "Recommend items to a user, or users for an item."),

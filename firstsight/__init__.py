@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from firstsight.api.indexing import Indexing
     from firstsight.api.items import Failure, Item, View
     from firstsight.api.maintenance import Maintenance
+    from firstsight.api.personal_search import PersonalSearch
     from firstsight.api.ranking import RankingModels
     from firstsight.api.recommend_options import RecommendOptions, SimilarOptions
     from firstsight.api.rerankers import Rerankers
@@ -93,10 +94,13 @@ if TYPE_CHECKING:
     from firstsight.recommend.events.event_columns import EventColumns
     from firstsight.recommend.events.event_reports import AddedEvents, EventsPreview, EventsStatus
     from firstsight.recommend.events.event_rows import Event
+    from firstsight.recommend.events.wide_rows import WideColumns
     from firstsight.recommend.models.blend_scoring import BlendSettings
     from firstsight.recommend.models.cold_start_model import ColdStartVersion
     from firstsight.recommend.off_policy.estimators import PolicyEstimate
     from firstsight.recommend.off_policy.slate_evaluation import SlateEvaluation, SlatePolicyReport
+    from firstsight.recommend.personal_search.interest_boost import BoostSettings
+    from firstsight.recommend.personal_search.personal_search_store import PersonalSearchVersion
     from firstsight.recommend.ranking.ranking_explanation import ItemExplanation, RankingExplanation, TermContribution
     from firstsight.recommend.ranking.ranking_store import RankingVersion
     from firstsight.recommend.ranking.ranking_weights import RankingWeights, TermWeight
@@ -159,6 +163,7 @@ __all__ = [
     "AuditLogError",
     "AuditTrail",
     "BlendSettings",
+    "BoostSettings",
     "CatalogError",
     "CatalogItem",
     "CatalogOptions",
@@ -237,6 +242,8 @@ __all__ = [
     "NextItemFigures",
     "NextItemReport",
     "OptionalDependencyError",
+    "PersonalSearch",
+    "PersonalSearchVersion",
     "Policies",
     "Policy",
     "PolicyEstimate",
@@ -320,6 +327,7 @@ __all__ = [
     "WatchCounts",
     "WatchReport",
     "WatchSettings",
+    "WideColumns",
     "__version__",
     "load_encoder",
     "open",

@@ -17,6 +17,7 @@ from firstsight.api.index_options import IndexOptions, RunOptions
 from firstsight.api.indexing import Indexing
 from firstsight.api.items import Item, read_item
 from firstsight.api.maintenance import Maintenance
+from firstsight.api.personal_search import PersonalSearch
 from firstsight.api.ranking import RankingModels
 from firstsight.api.recommend_options import RecommendOptions, SimilarOptions
 from firstsight.api.recommendations import Recommender
@@ -67,6 +68,7 @@ class Database:
         db.cold_start    models that rank new items, and the users for a new item
         db.sequence      models of what comes next, and vectors of users
         db.rerankers     models that reorder search results
+        db.personal_search  search results ordered for a user of the events
         db.semantic_ids  a few small numbers for each item
         db.duplicates    near-duplicate items
         db.timed_products  products in videos, with their seconds
@@ -80,7 +82,8 @@ class Database:
     ) -> None:
         """Use `firstsight.open` instead."""
         self._connection = connection = Connection(uri, encoder, encoder_options, policy)
-        self._searching = Searching(connection)
+        self.personal_search = PersonalSearch(connection)
+        self._searching = Searching(connection, self.personal_search)
         self._recommender = Recommender(connection)
         self._export = Export(connection)
         self.indexing = Indexing(connection)
@@ -150,10 +153,7 @@ class Database:
     def search_many(
         self, queries: Sequence[Query], *, reranker: int | None = None, on_error: OnError = "raise"
     ) -> list[SearchResults] | list[SearchResults | FirstsightError]:
-        """Answer queries in batches, which is faster than one by one; `reranker` is a version to use, promoted or not.
-
-        The first error is raised; with on_error="return", each error is in the place of its query's results.
-        """
+        """Answer queries in batches, faster than one by one; on_error="return" puts errors in the place of results."""
         return self._searching.search_many(queries, reranker=reranker, on_error=on_error)
 
     def similar(self, item: str, **options: Unpack[SimilarOptions]) -> SimilarItems:
@@ -162,10 +162,7 @@ class Database:
         return self._recommender.similar(item, **options)
 
     def recommend(self, user: str | None = None, **options: Unpack[RecommendOptions]) -> Slate:
-        """Make a slate for a user of the events, for a `history`, or both; options: help(firstsight.RecommendOptions).
-
-        QueryError: an item is unknown, an option is out of range, or the history or the database is empty.
-        """
+        """Make a slate for a user or a history: help(firstsight.RecommendOptions); QueryError: wrong item or option."""
         check_keywords("recommend", options, RecommendOptions)
         return self._recommender.recommend(user, **options)
 

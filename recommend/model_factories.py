@@ -18,6 +18,7 @@ from firstsight.recommend.models.collaborative import ALS
 from firstsight.recommend.models.text_vectors import WordSpace, content_vectors, read_texts
 from firstsight.recommend.ranking.fitted_ranking import FittedRanking
 from firstsight.recommend.ranking.item_content import ItemContent, read_prices
+from firstsight.recommend.ranking.unfitted_recommender import UnfittedRecommender
 from firstsight.recommend.recommender import Recommender
 from firstsight.recommend.sequence.sequence_recommender import SequenceRecommender
 from firstsight.storage.store import Store
@@ -30,6 +31,7 @@ MODEL_NAMES = (
     "ALS",
     "EASE",
     "blend",
+    "fixed weights",
     "recommend",
     "sequence",
 )
@@ -66,6 +68,7 @@ def select_model_factories(
         "ALS": ALS,
         "EASE": EASE,
         "blend": lambda: _BlendModel(shared),
+        "fixed weights": lambda: UnfittedRecommender(shared.item_content, shared.blend),
         "recommend": lambda: FittedRanking(shared.item_content, lambda train: shared.blend(train).settings),
         "sequence": lambda: SequenceRecommender(space, shared.content),
     }

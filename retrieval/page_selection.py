@@ -1,4 +1,4 @@
-"""Select the items of one result page from a ranking: reranking, thresholds, collapse, diversity, offset and k."""
+"""Select the items of one result page from a ranking: reranking, personal boost, thresholds, collapse, diversity."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from firstsight.retrieval.personalisation import PERSONAL_CANDIDATES, Personaliser, personalise
 from firstsight.retrieval.query import Query
 from firstsight.retrieval.ranking.candidates import Ranker
 from firstsight.retrieval.ranking.collapse import (
@@ -41,14 +42,17 @@ class PageHit:
     variants: int | None = None  # with one result per product: number of its variants
 
 
-def select_page(ranker: Ranker, reranker: Reranker | None) -> FetchGenerator[list[PageHit]]:
+def select_page(
+    ranker: Ranker, reranker: Reranker | None, personaliser: Personaliser | None = None
+) -> FetchGenerator[list[PageHit]]:
     """Rank the items of a query and return those of the page from `offset` to `offset + k`."""
     query, rule = ranker.encoded.query, ranker.collapse
     end = query.offset + query.k
     want = max(end, DIVERSITY_POOL) if query.diversity else end
     # every page reranks the same items, also those that a threshold removes later
-    need = max(want, CANDIDATES) if reranker else want
+    need = max(want, CANDIDATES if reranker else 0, PERSONAL_CANDIDATES if personaliser else 0)
     reranked: list[Candidate] = []
+    boosted: list[Candidate] = []
     min_cosine = _min_cosine(ranker)
     while True:
         ranking = yield from ranker.rank(need)
@@ -56,6 +60,9 @@ def select_page(ranker: Ranker, reranker: Reranker | None) -> FetchGenerator[lis
         if reranker:
             reranked = reranked or reranker.order(ranker.store, ranker.encoded, candidates[:CANDIDATES])
             candidates = [*reranked, *candidates[CANDIDATES:]]
+        if personaliser:
+            boosted = boosted or personalise(candidates[:PERSONAL_CANDIDATES], personaliser)
+            candidates = [*boosted, *candidates[PERSONAL_CANDIDATES:]]
         hits = [PageHit(candidate, _relevance(ranker, candidate)) for candidate in candidates]
         hits = [hit for hit in hits if _passes_thresholds(query, hit)]
         groups = _collapse_hits(ranker, rule, hits, want) if rule else hits

@@ -44,3 +44,4 @@ class QuerySettings(TypedDict, total=False):
     include_blocked: bool
     include_expired: bool
     rerank: bool
+    user: str | None

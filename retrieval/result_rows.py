@@ -83,6 +83,7 @@ class ResultRows:
             columns={name: value for name, value in row.items() if name not in RESULT_FIELDS | HIDDEN_COLUMNS},
             others=hit.others,
             rank_score=hit.candidate.rank_score,
+            boost=hit.candidate.boost,
             moments=None if moments is None else lines.add_to_moments(moments, matches, MAX_MOMENTS, nearest),
             line=lines.best_of(item_id, matches),
             duplicates=hit.duplicates,

@@ -18,11 +18,12 @@ from firstsight.errors import FirstsightError, QueryError
 from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.line_matches import QueryLines
 from firstsight.retrieval.page_selection import select_page
+from firstsight.retrieval.personalisation import Personaliser
 from firstsight.retrieval.query import Medium, Query
 from firstsight.retrieval.query_vectors import check_dimensions
 from firstsight.retrieval.ranking.candidates import Ranker
 from firstsight.retrieval.ranking.collapse import choose_collapse
-from firstsight.retrieval.ranking.fetch_batching import run_rankings
+from firstsight.retrieval.ranking.fetch_batching import FetchGenerator, run_rankings
 from firstsight.retrieval.ranking.item_filters import (
     NOT_BLOCKED,
     blocked_items,
@@ -33,6 +34,7 @@ from firstsight.retrieval.ranking.item_filters import (
 from firstsight.retrieval.ranking.moment_ranking import MomentScale
 from firstsight.retrieval.ranking.part_choice import choose_part
 from firstsight.retrieval.ranking.query_encoding import encode_queries
+from firstsight.retrieval.ranking.readings import Candidate
 from firstsight.retrieval.ranking.relevance import RelevanceCalibration
 from firstsight.retrieval.rerank.reranker import Reranker
 from firstsight.retrieval.result_rows import ResultRows
@@ -52,6 +54,7 @@ def search_many(
     policy: MediaPolicy,
     calibration: Callable[[], RelevanceCalibration],
     rerankers: Sequence[Reranker | None] | None = None,
+    personalisers: Sequence[Personaliser | None] | None = None,
     snapshot: str | None = None,
 ) -> list[SearchResults | FirstsightError]:
     """Answer queries over one state of a database, in order.
@@ -62,6 +65,7 @@ def search_many(
         policy: permitted sources and limits of query media.
         calibration: loads the relevance calibration of this state.
         rerankers: one per query, None for no reranking; by default no query is reranked.
+        personalisers: one per query, None for no boost; by default no query is personalised.
         snapshot: token to put into the results; by default that of the store's rows.
 
     Returns:
@@ -75,12 +79,37 @@ def search_many(
     if not store.items.count_rows():
         raise QueryError(f"{store.uri} has no items yet; index a catalogue first: firstsight index CATALOGUE")
     by_query = rerankers or [None] * len(queries)
+    users = personalisers or [None] * len(queries)
     answers: list[SearchResults | FirstsightError] = []
     for start in range(0, len(queries), QUERIES_PER_BATCH):
         batch = slice(start, start + QUERIES_PER_BATCH)
         rankers = make_rankers(store, queries[batch], encoder=encoder, policy=policy, calibration=calibration)
-        answers += _answer_queries(store, rankers, by_query[batch], snapshot or name_snapshot(store))
+        answers += _answer_queries(store, rankers, by_query[batch], users[batch], snapshot or name_snapshot(store))
     return answers
+
+
+def rank_candidates(
+    store: Store,
+    queries: Sequence[Query],
+    need: int,
+    *,
+    encoder: Callable[[], Encoder],
+    policy: MediaPolicy,
+    calibration: Callable[[], RelevanceCalibration],
+) -> list[list[Candidate] | FirstsightError]:
+    """The first `need` candidates of each query, before reranking, thresholds and collapse, or the query's error.
+
+    Other arguments and exceptions as for `search_many`.
+    """
+
+    def first(ranker: Ranker) -> FetchGenerator[list[Candidate]]:
+        ranking = yield from ranker.rank(need)
+        return ranking.candidates[:need]
+
+    rankers = make_rankers(store, queries, encoder=encoder, policy=policy, calibration=calibration)
+    valid = [ranker for ranker in rankers if isinstance(ranker, Ranker)]
+    outcomes = iter(run_rankings(store, [first(ranker) for ranker in valid]))
+    return [next(outcomes) if isinstance(ranker, Ranker) else ranker for ranker in rankers]
 
 
 def make_rankers(
@@ -134,10 +163,11 @@ def _answer_queries(
     store: Store,
     rankers: Sequence[Ranker | FirstsightError],
     rerankers: Sequence[Reranker | None],
+    personalisers: Sequence[Personaliser | None],
     snapshot: str,
 ) -> list[SearchResults | FirstsightError]:
     valid = {n: ranker for n, ranker in enumerate(rankers) if isinstance(ranker, Ranker)}
-    selections = [select_page(ranker, rerankers[n]) for n, ranker in valid.items()]
+    selections = [select_page(ranker, rerankers[n], personalisers[n]) for n, ranker in valid.items()]
     outcomes = dict(zip(valid, run_rankings(store, selections), strict=True))
     pages = {n: page for n, page in outcomes.items() if not isinstance(page, FirstsightError)}
     rows = ResultRows.read(store, [hit.candidate.item_id for page in pages.values() for hit in page])

@@ -2,6 +2,8 @@
 
 A token is `ITEMS.VIEWS`, the versions of these tables. If the database has rerankers, it is
 `ITEMS.VIEWS.RERANKERS.DAY`, with the version of the rerankers' table and the day from which item ages are computed.
+A personalised search adds `~VERSION.TIME`: the version of personal search, and the moment up to which the user's events
+count, in microseconds since 1970.
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ def open_snapshot(store: Store, token: str) -> Store:
     Raises:
         QueryError: the text is not a token, or cleanup has removed these versions.
     """
-    if not re.fullmatch(r"[0-9]{1,18}\.[0-9]{1,18}(\.[0-9]{1,18}\.[0-9]{1,18})?", token):
+    if not re.fullmatch(r"[0-9]{1,18}\.[0-9]{1,18}(\.[0-9]{1,18}\.[0-9]{1,18})?(~[0-9]{1,9}\.[0-9]{1,18})?", token):
         raise QueryError(f"snapshot {token[:40]!r} is not a token of an earlier search, such as {name_snapshot(store)}")
-    items, views = (int(version) for version in token.split(".")[:2])
+    items, views = (int(version) for version in token.partition("~")[0].split(".")[:2])
     if name_snapshot(store) == f"{items}.{views}":
         return store
     try:
@@ -71,10 +73,24 @@ def parse_rerankers(token: str) -> tuple[int, date] | None:
     Raises:
         QueryError: the day is not a date.
     """
-    parts = token.split(".")
+    parts = token.partition("~")[0].split(".")
     if len(parts) < 4:
         return None
     try:
         return int(parts[2]), date.fromordinal(int(parts[3]))
     except (ValueError, OverflowError):
         raise QueryError(f"snapshot {token[:40]!r} is not a token of an earlier search") from None
+
+
+def add_personal_state(token: str, version: int, time_us: int) -> str:
+    """Add the state of a personalised search to a token."""
+    return f"{token}~{version}.{time_us}"
+
+
+def parse_personal_state(token: str) -> tuple[int, int] | None:
+    """Read the version of personal search and the moment of the events from a token that `open_snapshot` accepts."""
+    state = token.partition("~")[2]
+    if not state:
+        return None
+    version, time_us = state.split(".")
+    return int(version), int(time_us)

@@ -133,6 +133,14 @@ class SearchFlags:
     no_rerank: Annotated[
         bool, panels.ranking("--no-rerank", help="Keep the search order, even with a reranker in use.")
     ] = False
+    user: Annotated[
+        str | None,
+        panels.ranking(
+            "--user",
+            metavar="ID",
+            help="User of the events for whom to order the first 100 results, if personal-search is in use.",
+        ),
+    ] = None
     k: Annotated[int, panels.output("-k", "--k", "--limit", metavar="N", help="Maximum results.")] = 10
     offset: Annotated[int, panels.output("--offset", metavar="N", help="Results to skip, for pages.")] = 0
     snapshot: Annotated[
@@ -181,6 +189,7 @@ class SearchFlags:
             diversity=self.diversity,
             collapse=self.collapse,
             rerank=not self.no_rerank,
+            user=self.user,
             include_blocked=self.include_blocked,
             include_expired=self.include_expired,
             moments=self.moments,

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from firstsight.recommend.items import ItemSpace
     from firstsight.recommend.ranking.ranking_explanation import RankingExplanation
     from firstsight.recommend.ranking.ranking_store import RankingVersion
-    from firstsight.recommend.ranking.weighted_terms import WeightedTerms
     from firstsight.recommend.recommender import Recommender
     from firstsight.recommend.sequence.sequence_recommender import SequenceRecommender
     from firstsight.storage.store import Store
@@ -128,14 +127,17 @@ class RankingModels:
         from firstsight.recommend.events.event_log import Events
         from firstsight.recommend.items import ItemSpace, Places
         from firstsight.recommend.ranking.ranking_explanation import RankingExplanation, explain_items
+        from firstsight.recommend.ranking.ranking_inputs import RankingInputs
 
         if not 1 <= k <= 1_000:
             raise QueryError(f"{k} items cannot be explained; give k of 1 to 1,000")
         store = self._connection.open()
         space = ItemSpace.load(store)
         places = None if item is None else space.places([str(space.item_ids[space.place(item)])])
-        used, ranking = self._ranking(store, space, version)
-        history = Events(store).history(user, space)
+        inputs = RankingInputs.load(store, space, version)
+        events = Events(store)
+        ranking = inputs.ranking(events.interactions(space) if events.version() else None)
+        history = events.history(user, space)
 
         def read_titles(rows: Places) -> list[str | None]:
             ids = [str(item_id) for item_id in space.item_ids[rows]]
@@ -146,18 +148,8 @@ class RankingModels:
         explained = explain_items(
             ranking, history, places, showable=space.showable(now_us), k=k, read_titles=read_titles
         )
-        return RankingExplanation(explained, user, len(history), used)
-
-    def _ranking(self, store: Store, space: ItemSpace, version: int | None) -> tuple[int | None, WeightedTerms]:
-        """The version, None for unfitted weights, and its terms over the events of now."""
-        from firstsight.recommend.events.event_log import Events
-        from firstsight.recommend.ranking.ranking_inputs import RankingInputs
-
-        inputs = RankingInputs.load(
-            store, space, version, encode=lambda texts: self._connection.encoder.encode_texts(texts)
-        )
         used = None if inputs.stored is None else inputs.stored.version.version
-        return used, inputs.ranking(Events(store).interactions(space))
+        return RankingExplanation(explained, user, len(history), used)
 
     def _sequence_model(self, store: Store, space: ItemSpace) -> SequenceRecommender | None:
         """The sequence model in use; its `fit` learns other events with the same settings."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Unpack, overload
 
 from firstsight.api.connection import Connection
+from firstsight.api.personal_search import PersonalSearch, PersonalState, find_personal_state
 from firstsight.errors import FirstsightError, QueryError
 from firstsight.keywords import check_keywords
 from firstsight.retrieval.query import Query
@@ -17,7 +19,7 @@ from firstsight.retrieval.rerank.reranker import choose_rerankers
 from firstsight.retrieval.reranker_store import find_version
 from firstsight.retrieval.results import SearchResults
 from firstsight.retrieval.search import search_many
-from firstsight.storage.snapshots import make_token, name_snapshot, open_snapshot, parse_rerankers
+from firstsight.storage.snapshots import add_personal_state, make_token, name_snapshot, open_snapshot, parse_rerankers
 from firstsight.storage.store import Store
 
 if TYPE_CHECKING:
@@ -30,8 +32,9 @@ OnError = Literal["raise", "return"]
 class Searching:
     """Answers queries over the newest state of a database, or over that of a snapshot."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, personal: PersonalSearch) -> None:
         self._connection = connection
+        self._personal = personal
 
     def search(
         self,
@@ -142,6 +145,14 @@ class Searching:
             except QueryError as error:
                 answers = [error if n in places else answer for n, answer in enumerate(answers)]
                 continue
+            states = self._personal_states(newest, batch)
+            found = [n for n, personal in enumerate(states) if not isinstance(personal, FirstsightError)]
+            for n, personal in enumerate(states):
+                if isinstance(personal, FirstsightError):
+                    answers[places[n]] = personal
+            places, batch = [places[n] for n in found], [batch[n] for n in found]
+            used = [personal for personal in states if not isinstance(personal, FirstsightError)]
+            token_now = make_token(name_snapshot(store), shelf_state, day)
             batch_answers = search_many(
                 store,
                 batch,
@@ -149,11 +160,24 @@ class Searching:
                 policy=self._connection.policy,
                 calibration=partial(self._connection.calibration, store),
                 rerankers=choose_rerankers(promoted, store, batch, day),
-                snapshot=make_token(name_snapshot(store), shelf_state, day),
+                personalisers=[None if personal is None else personal.personaliser for personal in used],
+                snapshot=token_now,
             )
-            for n, answer in zip(places, batch_answers, strict=True):
+            for n, personal, answer in zip(places, used, batch_answers, strict=True):
+                if personal is not None and isinstance(answer, SearchResults):
+                    personal_token = add_personal_state(token_now, personal.version, personal.time_us)
+                    answer = replace(answer, snapshot=personal_token)
                 answers[n] = answer if store is newest else _drop_hidden_results(newest, queries[n], answer)
         return [answer for answer in answers if answer is not None]
+
+    def _personal_states(self, newest: Store, queries: Sequence[Query]) -> list[PersonalState | FirstsightError | None]:
+        states: list[PersonalState | FirstsightError | None] = []
+        for query in queries:
+            try:
+                states.append(find_personal_state(self._personal, newest, query))
+            except FirstsightError as error:
+                states.append(error)
+        return states
 
 
 def _drop_hidden_results(

@@ -6,18 +6,17 @@ indexed. No column marks them, since such a mark could become wrong.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-import pyarrow as pa
 from lancedb.table import Table
 
 from firstsight.errors import CatalogError, QueryError
 from firstsight.indexer.formats.opening import open_source
 from firstsight.indexer.formats.source import Source
+from firstsight.recommend.events.event_counts import EventCounts, read_counts, write_counts
 from firstsight.recommend.events.event_reader import EventOptions, EventReader
 from firstsight.recommend.events.event_reports import AddedEvents, EventsPreview, EventsStatus
 from firstsight.recommend.events.event_rows import Event
@@ -25,7 +24,6 @@ from firstsight.recommend.events.event_table import (
     index_events,
     is_large,
     open_events,
-    read_columns,
     read_type_weights,
     wanted_condition,
     write_events,
@@ -34,7 +32,7 @@ from firstsight.recommend.events.event_table import (
 from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.events.item_ids import ItemIds
 from firstsight.recommend.events.loaded_events import LoadedEvents
-from firstsight.recommend.items import NEVER, ItemSpace
+from firstsight.recommend.items import ItemSpace
 from firstsight.storage.sql.conditions import quote
 from firstsight.storage.store import Store
 
@@ -110,6 +108,9 @@ class Events:
         if is_large(self._store):
             with self._store.writing(wait_s):
                 index_events(self._store)
+                table = self._open()
+                assert table is not None  # it is large
+                write_counts(self._store, table)
         return report
 
     def preview(
@@ -130,35 +131,24 @@ class Events:
         return EventsPreview(reader.format, reader.unit, reader.columns, tuple(first.events[:events]), refusals)
 
     def status(self) -> EventsStatus:
-        """Count events, users, items and types. Reads the ids of every event."""
+        """Count events, searches, users, items and types.
+
+        A large log has these counts in a table of their own, and only events that were added since are read.
+        """
         table = self._open()
-        users: set[str] = set()
-        items: Counter[str] = Counter()
-        types: Counter[str] = Counter()
-        first, last = NEVER, -NEVER
-        searches = 0
-        columns = ("user_id", "item_id", "timestamp", "event", "query")
-        for batch in [] if table is None else read_columns(table, None, columns):
-            users.update(map(str, batch["user_id"].unique().to_pylist()))
-            items.update(map(str, batch["item_id"].to_pylist()))
-            types.update(name or "" for name in batch["event"].to_pylist())
-            searches += len(batch) - batch["query"].null_count
-            times = batch["timestamp"].cast(pa.int64()).to_numpy()
-            first, last = min(first, int(times.min())), max(last, int(times.max()))
-        total = items.total()
-        del items[""]  # searches without an item
-        indexed = ItemIds(self._store).known(items)
-        unknown = sum(count for item_id, count in items.items() if item_id not in indexed)
+        counts = EventCounts() if table is None else read_counts(self._store, table)
+        indexed = ItemIds(self._store).known(counts.items)
+        unknown = sum(count for item_id, count in counts.items.items() if item_id not in indexed)
         return EventsStatus(
-            total,
-            len(users),
+            counts.events,
+            counts.users,
             len(indexed),
             unknown,
-            len(items) - len(indexed),
-            _to_datetime(first) if total else None,
-            _to_datetime(last) if total else None,
-            dict(types),
-            searches,
+            len(counts.items) - len(indexed),
+            _to_datetime(counts.first) if counts.events else None,
+            _to_datetime(counts.last) if counts.events else None,
+            dict(counts.types),
+            counts.searches,
         )
 
     def interactions(self, space: ItemSpace, before: datetime | None = None) -> Interactions:

@@ -15,6 +15,7 @@ from firstsight.indexer.columns.column_names import plain_name
 from firstsight.indexer.formats.source import Row
 from firstsight.recommend.events.event_times import number_of
 from firstsight.recommend.events.event_types import TYPE_WEIGHTS
+from firstsight.records import Record
 
 IMPRESSION = "impression"
 DISLIKE = "dislike"
@@ -67,7 +68,7 @@ _SHARES = ("watch_ratio", "play_ratio", "watched_share")
 
 
 @dataclass(frozen=True)
-class WideColumns:
+class WideColumns(Record):
     """The columns that tell the type of a row's event.
 
     Attributes:

@@ -85,6 +85,10 @@ class SearchRequest(StrictModel):
     include_blocked: bool = Field(False, description="needs the scope moderate")
     include_expired: bool = Field(False, description="also items whose expires_at has passed")
     rerank: bool = True
+    user: Annotated[str, Field(min_length=1, max_length=512)] | None = Field(
+        None,
+        description="a user of the events, for whom the first 100 results are ordered if personal search is in use",
+    )
 
 
 class SearchAnswer(BaseModel):

@@ -37,7 +37,17 @@ def test_models_are_compared_on_the_events_of_the_database(run: Run, logged: Pat
     assert "firstsight events add" in err
     assert run("events", "add", str(logged.parent / "events.csv"), *db)[0] == 0
     page = tmp_path / "page.html"
-    names = ["random", "popularity", "mean profile", "max similarity", "ALS", "EASE", "blend", "recommend"]
+    names = [
+        "random",
+        "popularity",
+        "mean profile",
+        "max similarity",
+        "ALS",
+        "EASE",
+        "blend",
+        "fixed weights",
+        "recommend",
+    ]
     code, out, err = run("evaluate", "recommend", "--seeds", "1", "--first", "2", "-k", "5", "--html", str(page), *db)
     assert code == 0, err
     reports = parse_json_lines(out)

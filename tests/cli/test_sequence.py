@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import firstsight
 from firstsight.storage.store import Store
 from tests.cli.calling import Run
 
@@ -43,6 +44,9 @@ def test_a_model_is_fitted_and_used_and_writes_vectors(run: Run, sample_db: Path
     assert run("sequence", "use", "1", *at)[0] == 0
     assert json.loads(run("sequence", "list", *at, "--json")[1])["in_use"] is True
     assert json.loads(run("sequence", "project", *at, "--json")[1])["items"] == len(ids)
+    with firstsight.open(at[1]) as db:
+        db.add([{"item_id": "new-mug", "title": "A red mug"}])
+    assert Store.open(at[1]).items.count_rows("sequence_vector IS NULL AND vector IS NOT NULL") == 0
     users = tmp_path / "users.parquet"
     code, _, err = run("sequence", "export-users", str(users), *at, "--quiet")
     assert code == 0, err
