@@ -124,6 +124,7 @@ def simulate(world: World, policies: list[SlatePolicy], settings: SlateSettings,
         events=np.array([len(world.history(user)) for user in range(users)]),
         left_out={},
         pending=0,
+        ranking=None,
         **{name: np.concatenate(column) for name, column in parts.items()},
     )
 

@@ -11,6 +11,7 @@ import argparse
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from firstsight.recommend.semantic_ids.clusters import Clusters, assign_clusters
 from firstsight.recommend.slates.interest_ranking import InterestRecommender
 from firstsight.recommend.slates.interests import InterestSettings
 from firstsight.recommend.slates.slate_candidates import candidate_pool
+from firstsight.recommend.slates.slate_composer import SlateComposer
 from firstsight.recommend.slates.slate_maker import SlateMaker
 from firstsight.recommend.slates.slate_settings import SlateSettings
 
@@ -87,6 +89,9 @@ def latency() -> None:
         for clock, values in zip(("elapsed", "of the processor"), zip(*times_ms, strict=True), strict=True):
             middle, late = np.quantile(values, [0.5, 0.95])
             print(f"{name}, {clock}: median {middle:.1f} ms, 95 % within {late:.1f} ms, best {min(values):.1f} ms")
+    composed = [_composition_ms(maker, history, rng) for history in histories]
+    for name, figures in zip(("composition", "exploration"), zip(*composed, strict=True), strict=True):
+        print(f"{name} beyond ranking and candidates, of the processor: median {np.median(figures):.2f} ms")
 
 
 def rank_users(split: Split, maker: SlateMaker, k: int) -> NDArray[np.int64]:
@@ -95,6 +100,23 @@ def rank_users(split: Split, maker: SlateMaker, k: int) -> NDArray[np.int64]:
     for row, history in zip(scores, split.histories, strict=True):
         row[np.searchsorted(split.candidates, history.items)] = -np.inf
     return rank(scores, split.candidates, k)
+
+
+def _composition_ms(maker: SlateMaker, history: History, rng: np.random.Generator) -> tuple[float, float]:
+    """Milliseconds of the processor to fill the slots from given candidates, and to explore."""
+    settings = SlateSettings()
+    ranking, allowed = maker.rank(history, NOW), maker.allowed(history, settings, NOW)
+    pool = candidate_pool(ranking, allowed, maker.recommender.kinds, settings)
+    composer = SlateComposer(maker.space, maker.recommender.kinds, ranking, allowed, settings)
+    start = time.process_time()
+    with patch("firstsight.recommend.slates.slate_composer.candidate_pool", lambda *_, **__: pool):
+        composer.fill()
+    middle = time.process_time()
+    maker.policy(history, settings, now_us=NOW).draw(rng)
+    whole = time.process_time() - middle
+    start_plain = time.process_time()
+    maker.policy(history, PLAIN, now_us=NOW).draw(rng)
+    return 1000 * (middle - start), 1000 * (whole - (time.process_time() - start_plain))
 
 
 def new_users(work: Path) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SLATES_EXAMPLES = [
     "evaluate slates",
+    "evaluate slates --ranking 3",
     "evaluate slates --diversity 0.3 --json",
     "evaluate slates --floor new=0.1 --by seller --by brand",
     "evaluate slates --experiment home --bucket 0-49 --since 2026-05-01",
@@ -35,6 +36,10 @@ def register(app: typer.Typer) -> None:
 
 def slates(
     *,
+    ranking: Annotated[
+        int | None,
+        panels.slate("--ranking", metavar="VERSION", help="Another fitted ranking, of firstsight ranking list."),
+    ] = None,
     explore: Annotated[
         float | None,
         panels.slate("--explore", metavar="SHARE", help="Exploration of another ranking. By default 0."),
@@ -94,6 +99,7 @@ def slates(
     other = cast("SlateOptions | None", options_given or None)
     report = db.open().evaluation.slates(
         other,
+        ranking=ranking,
         since=_time(since, "--since"),
         until=_time(until, "--until"),
         experiment=experiment,

@@ -236,6 +236,7 @@ class Evaluation:
         self,
         other: SlateOptions | None = None,
         *,
+        ranking: int | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
         experiment: str | None = None,
@@ -251,6 +252,7 @@ class Evaluation:
         Args:
             other: settings of another ranking, which replace those of each logged slate: diversity, merge, floors, …;
                 explore is 0 by default. None evaluates only the log and its ranking.
+            ranking: a version of the fitted rankings that another ranking has instead of that of the log.
             since, until: only slates from this moment on, and before this one; with a time zone.
             experiment: only slates of this experiment.
             buckets: first and last A/B bucket, 0 to 99, both included.
@@ -273,6 +275,7 @@ class Evaluation:
             self._connection.open(),
             which=SlateFilter(since, until, experiment, buckets),
             other=None if other is None else dict(other),
+            ranking_version=ranking,
             columns=columns,
             event=event,
             on_progress=on_progress,

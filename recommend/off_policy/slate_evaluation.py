@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from firstsight.errors import QueryError
+from firstsight.heads.model_shelf import ModelShelf
 from firstsight.recommend.evaluation.exposure import Exposure, ItemGroups, measure_exposure, read_item_groups
 from firstsight.recommend.events.event_log import Events
 from firstsight.recommend.events.interactions import Interactions
@@ -25,6 +26,7 @@ from firstsight.recommend.off_policy.policy_estimates import (
 )
 from firstsight.recommend.off_policy.remade_slates import SlateRemaker
 from firstsight.recommend.off_policy.slate_records import LoggedSlates, SlateFilter, read_logged_slates
+from firstsight.recommend.ranking.ranking_store import SHELF_SPEC as RANKINGS
 from firstsight.recommend.slates.slate_data import SlateData
 from firstsight.records import Record
 from firstsight.storage.store import Store
@@ -89,6 +91,7 @@ def evaluate_slates(
     *,
     which: SlateFilter | None = None,
     other: Mapping[str, Any] | None = None,
+    ranking_version: int | None = None,
     columns: Sequence[str] | None = None,
     event: str | None = None,
     now: datetime | None = None,
@@ -104,6 +107,7 @@ def evaluate_slates(
         which: of the slates; all by default.
         other: settings of `SlateSettings` that another ranking has instead of the logged ones, explore 0 by default.
             None for no other ranking.
+        ranking_version: a version of the fitted rankings that the other ranking has instead of that of the log.
         columns: columns for the exposure of groups; `seller` by default, if the catalogue has it.
         event: count only events of this type as responses.
         now: with a zone; the present time by default.
@@ -132,21 +136,27 @@ def evaluate_slates(
         _report("ranking", {}, slates, rewards, ranking, slates.rankings(slates.ranked), divisions, popularity),
     ]
     notes = _notes(slates)
-    if other is not None:
-        overrides = {"explore": 0.0, **other}
+    if other is not None or ranking_version is not None:
+        overrides = {"explore": 0.0, **(other or {})}
         on_progress("slates of the other ranking")
         before = datetime.fromtimestamp(int(slates.made_at.min()) / 1e6, UTC)
-        data = SlateData.load_before(store, before)
+        logging = SlateData.load_before(store, before, ranking=slates.ranking)
+        data = logging
+        if ranking_version is not None:
+            data = SlateData.load_before(store, before, ranking=ranking_version)
+            notes += _fitted_later(store, ranking_version, before)
         remaker = SlateRemaker(
             data.maker,
             interactions,
+            logging=logging.maker,
             groups=lambda settings: data.group_rules(store, settings),
             products=lambda settings: data.products(store) if settings.collapse is None else None,
             copies=lambda settings: None if settings.allow_copies else data.copies(store),
         )
+        shown_settings = overrides if ranking_version is None else {"ranking": ranking_version, **overrides}
         remade = remaker.remake(slates, rewards, overrides, on_progress)
         policies.append(
-            _report("other", overrides, slates, rewards, remade.target, remade.ranked, divisions, popularity)
+            _report("other", shown_settings, slates, rewards, remade.target, remade.ranked, divisions, popularity)
         )
         if remade.changed_histories:
             notes.append(f"{remade.changed_histories:,} slates were made from another history than the events give now")
@@ -192,6 +202,13 @@ def _notes(slates: LoggedSlates) -> list[str]:
     if not slates.rewards.any():
         notes.append("no user responded to any of these slates")
     return notes
+
+
+def _fitted_later(store: Store, version: int, before: datetime) -> list[str]:
+    fitted_at = ModelShelf(store, RANKINGS).get(version)["fitted_at"]
+    if fitted_at <= before:
+        return []
+    return [f"ranking {version} was fitted after the first slate, so it may have learned from these responses"]
 
 
 def _warnings(report: SlatePolicyReport) -> list[str]:

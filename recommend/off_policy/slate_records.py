@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -76,6 +77,7 @@ class LoggedSlates:
         propensities: (n,) the probability of the shown item, above 0.
         scores: (n,) relevance of the shown item.
         rewards: (n,) 1 for an item that the user responded to, else 0.
+        ranking: version of the fitted ranking that made most of the slates; None for none.
         left_out: number of slates that were left out, by reason.
         pending: number of slates whose response time is not over; they are left out unless there are no others.
     """
@@ -94,6 +96,7 @@ class LoggedSlates:
     rewards: NDArray[np.float64]
     left_out: dict[str, int]
     pending: int
+    ranking: int | None = None
 
     def __len__(self) -> int:
         return len(self.slate_ids)
@@ -155,7 +158,7 @@ def read_logged_slates(store: Store, space: ItemSpace, which: SlateFilter, now: 
     if conditions := which.conditions():
         search = search.where(" AND ".join(conditions))
     names = ["slate_id", "slot", "user_id", "made_at", "item_id", "ranked_item", "propensity", "score"]
-    rows = search.select([*names, "events", "settings"]).limit(None).to_arrow()
+    rows = search.select([*names, "events", "settings", "versions"]).limit(None).to_arrow()
     rows = rows.sort_by([("made_at", "ascending"), ("slate_id", "ascending"), ("slot", "ascending")])
     ids = rows["slate_id"].to_numpy(zero_copy_only=False)
     left_out: dict[str, int] = {}
@@ -199,6 +202,7 @@ def read_logged_slates(store: Store, space: ItemSpace, which: SlateFilter, now: 
         rewards=np.zeros(len(kept)),
         left_out=left_out,
         pending=pending,
+        ranking=_usual_ranking(rows["versions"].to_numpy(zero_copy_only=False)[starts].tolist()),
     )
 
 
@@ -222,6 +226,15 @@ def find_responses(slates: LoggedSlates, interactions: Interactions, event: str 
     slot, event_row = merged[last[events]], merged[events] - len(keys)
     near = (keys[slot] == pairs[event_row]) & (at[event_row] - times[slot] <= RESPONSE_DAYS * DAY_US)
     return np.unique(slot[near])
+
+
+def _usual_ranking(versions: Sequence[str]) -> int | None:
+    """The most frequent version of the fitted ranking in the versions of slates, JSON."""
+    counts = Counter(versions)
+    rankings: Counter[int | None] = Counter()
+    for text, count in counts.items():
+        rankings[json.loads(text).get("ranking")] += count
+    return rankings.most_common(1)[0][0]
 
 
 def _of_type(interactions: Interactions, event: str) -> NDArray[np.bool_]:

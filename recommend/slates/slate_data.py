@@ -94,10 +94,11 @@ class SlateData:
 
         Args:
             store: the database.
-            before: the moment.
+            before: with a zone.
             ranking: a version of the fitted rankings other than the one in use.
 
-        Raises: see `load`.
+        Raises:
+            QueryError: there is no such version, or the database has no items.
         """
         return _read(store, Events(store), None, before, ranking=ranking)
 

@@ -147,6 +147,8 @@ def test_filters_choose_slates(db: Database) -> None:
         db.evaluation.slates(buckets=(5, 100))
     with pytest.raises(QueryError, match="no time zone"):
         db.evaluation.slates(since=datetime(2026, 1, 1))
+    with pytest.raises(QueryError, match="no ranking 7"):
+        db.evaluation.slates(ranking=7)
     with pytest.raises(QueryError, match="no slate setting colour"):
         db.evaluation.slates({"colour": 1})  # type: ignore[arg-type]
 
