@@ -16,16 +16,18 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from firstsight.encoders.base import Vectors
 from firstsight.recommend.items import ItemSpace
+from firstsight.storage.columns import FIXED_KINDS
 from firstsight.storage.store import Store
 
 DIMENSIONS = 256
 MAX_WORDS = 20_000
 MAX_CHARACTERS = 2_000
-"""Characters of title and text that are read: the beginning says what an item is."""
+"""Characters of title, attributes and text that are read: the beginning says what an item is."""
 
 _ROWS = 20_000
 _MAX_DOCUMENT_SHARE = 0.5  # a word in every second item describes no item, in any language
 _MIN_TEXTS = 8
+_MAX_ATTRIBUTE = 200  # characters: longer values are texts of their own, such as instructions
 
 
 @dataclass(frozen=True)
@@ -81,14 +83,24 @@ class WordSpace:
 
 
 def read_texts(store: Store, space: ItemSpace) -> list[str]:
-    """Read title and text of each item of a space, in its order; "" for an item with neither."""
+    """Read title, attributes and text of each item of a space, in its order; "" for an item without any.
+
+    Attributes are the values of the catalogue's own text columns, such as brand and category; addresses are left out.
+    """
+    attributes = [name for name, kind in store.column_kinds().items() if kind == "text" and name not in FIXED_KINDS]
     texts = [""] * len(space)
-    for batch in store.items.search().select(["item_id", "title", "text"]).limit(None).to_batches(_ROWS):
+    names = ["item_id", "title", "text", *attributes]
+    for batch in store.items.search().select(names).limit(None).to_batches(_ROWS):
         places = space.places(map(str, batch["item_id"].to_pylist()))
-        for place, title, text in zip(places, batch["title"].to_pylist(), batch["text"].to_pylist(), strict=True):
+        for place, row in zip(places, batch.to_pylist(), strict=True):
             if place >= 0:
-                texts[place] = f"{title or ''} {text or ''}".strip()[:MAX_CHARACTERS]
+                values = [row["title"] or "", *(_attribute(row[name]) for name in attributes), row["text"] or ""]
+                texts[place] = " ".join(filter(None, values)).strip()[:MAX_CHARACTERS]
     return texts
+
+
+def _attribute(value: str | None) -> str:
+    return value[:_MAX_ATTRIBUTE] if value and "://" not in value else ""
 
 
 def content_vectors(space: ItemSpace, words: Vectors | None) -> Vectors:
