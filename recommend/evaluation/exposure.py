@@ -67,7 +67,7 @@ class ItemGroups:
 
 @dataclass(frozen=True)
 class GroupExposure(Record):
-    """What one group of items gets, with 95 % bootstrap intervals over users.
+    """Exposure of one group of items, with 95 % bootstrap intervals over users.
 
     Attributes:
         group: its name.

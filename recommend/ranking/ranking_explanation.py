@@ -17,7 +17,7 @@ from firstsight.records import Record, RecordList
 
 @dataclass(frozen=True)
 class TermContribution(Record):
-    """What one term adds to a score.
+    """Contribution of one term to a score.
 
     Attributes:
         term: its name, see docs/recommend.md.
