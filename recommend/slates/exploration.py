@@ -40,7 +40,7 @@ from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.slates.group_limits import GroupRules
 from firstsight.recommend.slates.slate_composer import RankedSlate, SlateComposer
 from firstsight.recommend.slates.slate_copies import CopyCodes
-from firstsight.recommend.slates.slate_products import SlateProducts, top_places
+from firstsight.recommend.slates.slate_products import SlateProducts
 from firstsight.recommend.slates.slate_settings import SlateSettings
 
 NEIGHBOURS = 3
@@ -58,6 +58,9 @@ MAX_OPEN_ITEMS = 200
 DRAWS = 256
 """Draws from the posterior of every cluster. A cluster's share is its share of wins; one more draw is shared equally,
 so that no open item has probability 0."""
+
+COMPARED_DIMENSIONS = 64
+"""Coordinates by which open items are compared first."""
 
 _POSTERIOR_SEED = 1  # fixed: propensities must not depend on draws that no log has
 
@@ -161,10 +164,10 @@ class Exploration:
 
     @cached_property
     def _rates(self) -> NDArray[np.float64]:
-        """(draws, clusters) draws from the posterior success rates."""
+        """(clusters, draws) draws from the posterior success rates."""
         good, bad = self._outcomes.successes, self._outcomes.failures
         rng = np.random.default_rng(_POSTERIOR_SEED)
-        return rng.beta(1 + good, 1 + bad, (DRAWS, len(self._clusters)))
+        return np.ascontiguousarray(rng.beta(1 + good, 1 + bad, (DRAWS, len(self._clusters))).T)
 
     @cached_property
     def _members(self) -> list[Places]:
@@ -211,11 +214,10 @@ class Exploration:
         places = self._candidates(history, allowed, personal, int(np.ceil(2 * settings.k * settings.explore)))
         places = places[~np.isin(places, [slot.place for slot in ranked.slots])]
         fitting = self._fitting(places, ranked, settings, groups, products, copies, shown_before)
-        kinds = composer.slot_kinds(fitting)
+        kinds, slot_kinds = np.array(composer.slot_kinds(fitting)), np.array(ranked.kinds)[slots]
         opened = []
         for kind in dict.fromkeys(ranked.kinds):
-            own = fitting[[other == kind for other in kinds]]
-            of_kind = slots[[ranked.kinds[n] == kind for n in slots]]
+            own, of_kind = fitting[kinds == kind], slots[slot_kinds == kind]
             if len(own) and len(of_kind):
                 opened.append(OpenGroup(of_kind, own, self._new[own], self._shares(own), settings.explore))
         return opened
@@ -228,12 +230,22 @@ class Exploration:
         own = labels[labels >= 0].tolist() if len(history) else list(range(len(self._clusters)))
         near = set(self._clusters.nearest[own, :NEIGHBOURS].ravel().tolist()) - set(own) if len(history) else set()
         parts = [self._new_members[label] for label in own] + [self._members[label] for label in sorted(near)]
-        parts = [part for part in (part[allowed[part]] for part in parts) if len(part)]
+        parts = [part for part in parts if len(part)]
         if not parts:
             return np.zeros(0, dtype=np.int64)
-        size = min(max(ITEMS_PER_CLUSTER, needed), max(MAX_OPEN_ITEMS, 2 * needed) // len(parts))
-        places = np.concatenate([top_places(personal, part, max(size, 2)) for part in parts])
-        return places[np.argsort(-personal[places], kind="stable")]
+        places = np.concatenate(parts)
+        losses = np.where(allowed[places], -personal[places], np.inf)
+        starts = np.cumsum([0, *(len(part) for part in parts)]).tolist()
+        clusters = int((np.minimum.reduceat(losses, starts[:-1]) < np.inf).sum())
+        size = min(max(ITEMS_PER_CLUSTER, needed), max(MAX_OPEN_ITEMS, 2 * needed) // max(clusters, 1))
+        size = max(size, 2)
+        rows = [
+            start + losses[start:end].argpartition(size)[:size] if end - start > size else np.arange(start, end)
+            for start, end in pairwise(starts)
+        ]
+        chosen = np.concatenate(rows)
+        chosen = chosen[losses[chosen] < np.inf]
+        return np.asarray(places[chosen[np.argsort(losses[chosen], kind="stable")]])
 
     def _fitting(
         self,
@@ -247,11 +259,7 @@ class Exploration:
     ) -> Places:
         """The items that fit the ranked slate and each other; of two that do not, the better one or none."""
         shown = np.array([slot.place for slot in ranked.slots], dtype=np.int64)
-        vectors = self._space.vectors[places]
-        far = (vectors @ self._space.vectors[shown].T).max(axis=1, initial=-1) < settings.near_duplicate
-        places, vectors = places[far], vectors[far]
-        worse = np.triu(vectors @ vectors.T >= settings.near_duplicate, 1).any(axis=0)
-        places = places[~worse]
+        places = places[~self._is_near(shown, places, settings.near_duplicate)]
         if copies is not None and len(places):
             before = shown if shown_before is None else np.concatenate([shown, np.unique(shown_before)])
             codes = copies(np.concatenate([before, places]))
@@ -266,11 +274,39 @@ class Exploration:
             places = places[(own < 0) | (counts[own] + _earlier_equal(own) < most)]
         return places
 
+    def _is_near(self, shown: Places, places: Places, near_duplicate: float) -> NDArray[np.bool_]:
+        """(p,) whether an item is a near-duplicate of a shown one, or of an earlier one that is none of those.
+
+        For unit vectors, the product of some coordinates bounds the product of the others (Cauchy and Schwarz), so few
+        items have to be compared in full.
+        """
+        every = np.concatenate([shown, places])
+        some = self._space.vectors[:, :COMPARED_DIMENSIONS][every]
+        left = np.maximum(1 - np.einsum("nd,nd->n", some, some), 0)
+        bounded = np.concatenate([some, np.sqrt(left)[:, None]], axis=1)
+        bounds = bounded @ bounded.T
+        np.fill_diagonal(bounds, -1)
+        suspects = np.flatnonzero(bounds.max(axis=1, initial=-1) >= near_duplicate - 1e-4)  # room for rounding
+        is_near = np.zeros(len(every), dtype=bool)
+        if len(suspects):
+            vectors = self._space.vectors[every[suspects]]
+            same = vectors @ vectors.T >= near_duplicate
+            first = int(np.searchsorted(suspects, len(shown)))
+            to_shown = same[first:, :first].any(axis=1)
+            to_earlier = np.triu(same[first:, first:], 1)[~to_shown].any(axis=0)
+            is_near[suspects[first:]] = to_shown | to_earlier
+        return is_near[len(shown) :]
+
     def _shares(self, places: Places) -> NDArray[np.float64]:
         """(o,) shares of open items: the Thompson share of the cluster, divided among its items."""
-        labels, cluster, counts = np.unique(self._clusters.labels[places], return_inverse=True, return_counts=True)
-        wins = np.bincount(self._rates[:, labels].argmax(axis=1), minlength=len(labels)) + 1 / len(labels)
-        return np.asarray((wins / (DRAWS + 1) / counts)[cluster])
+        own = self._clusters.labels[places]
+        counts = np.bincount(own)
+        labels = np.flatnonzero(counts)
+        rates = self._rates[labels]
+        wins = (rates == rates.max(axis=0)).sum(axis=1) + 1 / len(labels)  # no two draws are equal
+        shares = np.zeros(len(counts))
+        shares[labels] = wins / wins.sum() / counts[labels]
+        return shares[own]
 
 
 def _earlier_equal(codes: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -75,8 +75,10 @@ def interest_members(ranking: Ranking, places: Places) -> NDArray[np.bool_]:
             vectors = np.stack([ranking.interests[int(row)].vector for row in rows])
             shared[np.ix_(rows, rows)] = vectors @ vectors.T >= _MIN_SHARED_COSINE
     near = affinity >= np.maximum(MIN_AFFINITY, _MIN_AFFINITY_SHARE * affinity.max(axis=1, keepdims=True))
-    best = np.stack([affinity[~same].max(axis=0, initial=-np.inf) for same in shared])
-    return np.asarray(near & (affinity >= best - _MAX_AFFINITY_GAP))
+    rows, columns = np.nonzero(near)  # most items are near to one interest or two
+    best = np.where(shared[:, rows], -np.inf, affinity[:, columns]).max(axis=0, initial=-np.inf)
+    near[rows, columns] = affinity[rows, columns] >= best - _MAX_AFFINITY_GAP
+    return np.asarray(near)
 
 
 def candidate_values(

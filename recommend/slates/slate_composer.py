@@ -204,7 +204,7 @@ class _Candidates:
         self._settings, self._pool, self._slots = settings, pool, composer._slot_kinds
         kinds = composer._kinds.codes[pool]
         self.values = candidate_values(composer._ranking.relevance[pool], kinds, settings)
-        self.slot_kinds = composer.slot_kinds(pool)
+        self.slot_kinds, self._has_quotas = composer.slot_kinds(pool), bool(composer._quota_codes)
         self._gone = bytearray(len(pool))
         self.copy_codes: dict[int, int] | None = None
         if composer._copies is not None:
@@ -269,7 +269,10 @@ class _Candidates:
         """Candidates of an interest for a kind of slot, the best first."""
         if (group, kind) not in self._lists:
             order = self._order if group == 0 else self._order[self._members[group - 1][self._order]]
-            self._lists[group, kind] = [n for n in order.tolist() if self.slot_kinds[n] == kind]
+            fitting = order.tolist()
+            if self._has_quotas:
+                fitting = [n for n in fitting if self.slot_kinds[n] == kind]
+            self._lists[group, kind] = fitting
         candidates, gone = self._lists[group, kind], self._gone
         if self._vectors is not None and candidates:
             diversity, rows = self._settings.diversity, np.array(candidates)

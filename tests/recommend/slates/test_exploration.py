@@ -125,3 +125,21 @@ def test_buckets_are_stable_even_and_independent_between_experiments() -> None:
     first, second = (np.array([bucket_of(user, name) for user in users]) for name in ("a", "b"))
     assert np.bincount(first, minlength=100).min() >= 5
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.06
+
+
+@pytest.mark.parametrize("dim", [24, 200])  # fewer and more than the coordinates that are compared first
+def test_near_duplicates_are_those_of_whole_vectors(dim: int) -> None:
+    rng = np.random.default_rng(5)
+    vectors = rng.normal(size=(120, dim))
+    vectors[60:] = vectors[rng.integers(0, 60, 60)] + rng.uniform(0, 0.6, (60, 1)) * rng.normal(size=(60, dim))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors[:3] = 0  # items without vectors are near nothing
+    space = ItemSpace.of([f"i{n:03}" for n in range(120)], vectors.astype(np.float32))
+    shown, places = np.arange(0, 120, 7), np.setdiff1d(np.arange(120), np.arange(0, 120, 7))
+    exploration = SlateMaker(space, clusters=Clusters(space, np.zeros(120, dtype=np.int32)))._exploration
+    assert exploration is not None
+    cosines = space.vectors[places] @ space.vectors.T
+    to_shown = (cosines[:, shown] >= 0.95).any(axis=1)
+    expected = to_shown | (np.triu(cosines[:, places] >= 0.95, 1) & ~to_shown[:, None]).any(axis=0)
+    assert 5 < expected.sum() < 60
+    np.testing.assert_array_equal(exploration._is_near(shown, places, 0.95), expected)
