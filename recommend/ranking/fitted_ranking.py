@@ -66,7 +66,7 @@ class FittedRanking:
         terms = self._terms(train)
         drawn = np.random.default_rng(self._seed).permutation(len(validation))[:MAX_SELECTED]
         samples = [validation[row] for row in np.sort(drawn).tolist()]
-        self._ranking = WeightedTerms(terms, self._fit_weights(train, terms, samples))
+        self._ranking = WeightedTerms(terms, self._fit_weights(train, terms, samples, later=True))
 
     @property
     def ranking(self) -> WeightedTerms:
@@ -84,7 +84,7 @@ class FittedRanking:
                 self._ranking = WeightedTerms(terms, unfitted_weights(terms))
                 return self._ranking
             earlier = self._terms(held.train)
-            weights = self._fit_weights(held.train, earlier, held.samples)
+            weights = self._fit_weights(held.train, earlier, held.samples, later=False)
             self._ranking = WeightedTerms(self._terms(train), weights)
         return self._ranking
 
@@ -97,11 +97,13 @@ class FittedRanking:
         ranking = self.ranking
         return np.stack([ranking.score(history)[candidates] for history in users])
 
-    def _fit_weights(self, train: Interactions, terms: ScoreTerms, samples: Sequence[NextItem]) -> RankingWeights:
+    def _fit_weights(
+        self, train: Interactions, terms: ScoreTerms, samples: Sequence[NextItem], *, later: bool
+    ) -> RankingWeights:
         def fit_cold() -> dict[str, TermWeight]:
             return fit_cold_weights(self._content, train, self._settings, seed=self._seed)
 
-        return WeightFit(terms, samples, fit_cold, seed=self._seed).fit()
+        return WeightFit(terms, samples, fit_cold, later=later, seed=self._seed).fit()
 
     def _fitted(self) -> Interactions:
         if self._train is None:

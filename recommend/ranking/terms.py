@@ -15,6 +15,7 @@ from firstsight.recommend.models.cold_factors import add_cold_factors
 from firstsight.recommend.models.collaborative import Factors, fit_factors
 from firstsight.recommend.models.neighbours import ItemNeighbours
 from firstsight.recommend.models.text_vectors import content_vectors
+from firstsight.recommend.ranking.followers import Followers
 from firstsight.recommend.ranking.item_content import LAST_EVENTS, ItemContent
 from firstsight.recommend.ranking.item_weights import ItemWeights
 from firstsight.recommend.ranking.ranking_weights import COLD_PRIOR
@@ -32,7 +33,7 @@ CONTENT_TERMS = (
 )
 """Terms that tell cold items apart: cosines with the history, and collaborative factors mapped from content."""
 
-EVENT_TERMS = ("neighbours", "last neighbours", "EASE")
+EVENT_TERMS = ("neighbours", "last neighbours", "follows", "follows last", "EASE")
 """Terms from the events of other users, 0 for a cold item."""
 
 POPULARITY_TERMS = ("popularity", "recent popularity", "newness", COLD_PRIOR)
@@ -120,6 +121,7 @@ class ScoreTerms:
         few = min(map(len, groups)) < _MIN_GROUP
         self._groups = [np.arange(n)] if few else groups
         self._neighbours = ItemNeighbours(events) if len(events) else None
+        self._followers = Followers(events) if len(events) else None
         self._general = {
             "popularity": np.log1p(events.strengths().sum(axis=0)).astype(np.float32),
             "recent popularity": _recent_popularity(events),
@@ -157,6 +159,9 @@ class ScoreTerms:
             if self._neighbours is not None:
                 found["neighbours"] = _log_neighbours(self._neighbours.score(history))
                 found["last neighbours"] = _log_neighbours(self._neighbours.score(history.last(1)))
+            if self._followers is not None:
+                found["follows"] = _log_neighbours(self._followers.score(history))
+                found["follows last"] = _log_neighbours(self._followers.score(history.last(1)))
             if self.models is not None and self.models.weights is not None:
                 found["EASE"] = self.models.weights.score(history)
             found["price distance"] = self.content.price_distance(history)

@@ -106,17 +106,20 @@ class WeightFit:
         samples: Sequence[NextItem],
         fit_cold: Callable[[], Mapping[str, TermWeight]],
         *,
+        later: bool = False,
         seed: int = 0,
     ) -> None:
         """
         Args:
-            terms: fitted on events before the samples.
+            terms: fitted on other events than the samples.
             samples: at least one.
-            fit_cold: fits weights of cold items where fewer than `MIN_COLD_EVENTS` samples have a cold item; see
-                `fit_cold_weights`. It is called once at most.
+            fit_cold: fits weights of cold items where the samples do not show them; see `fit_cold_weights`. It is
+                called once at most.
+            later: the samples came after the events, so they show what users choose of new items, if at least
+                `MIN_COLD_EVENTS` have a cold item. The cold items of held-out users are merely rare.
             seed: of the alternatives.
         """
-        self._fit_cold = cache(fit_cold)
+        self._fit_cold, self._later = cache(fit_cold), later
         self._names = terms.names
         self._popularity = terms.mean_popularity()
         self._shares = np.array([personal_share(len(sample.history)) for sample in samples], dtype=np.float32)
@@ -147,7 +150,7 @@ class WeightFit:
         width = len(self._names)
         weights = {name: TermWeight(float(fitted[k]), float(fitted[width + k])) for k, name in enumerate(self._names)}
         prior = weights.pop(COLD_PRIOR)
-        if self._cold_chosen[kept].sum() < MIN_COLD_EVENTS:
+        if not self._later or self._cold_chosen[kept].sum() < MIN_COLD_EVENTS:
             return RankingWeights(weights, {**self._fit_cold(), COLD_PRIOR: cold_prior(weights, self._popularity)})
         return RankingWeights(weights, {**weights, COLD_PRIOR: prior})
 

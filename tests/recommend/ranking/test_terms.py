@@ -11,6 +11,7 @@ from firstsight.recommend.events.event_types import type_code
 from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.models.score_scaling import KindScale
 from firstsight.recommend.ranking.conditional_logit import Choices, fit_conditional_logit
+from firstsight.recommend.ranking.followers import Followers
 from firstsight.recommend.ranking.held_out_events import hold_out
 from firstsight.recommend.ranking.item_content import CosineScale, ItemContent
 from firstsight.recommend.ranking.ranking_weights import RankingWeights, TermWeight
@@ -37,6 +38,16 @@ def test_a_history_gives_every_term_a_value_for_every_item() -> None:
     assert values["price distance"][5] == 0
     assert values["price distance"][119] > values["price distance"][4]
     assert all(np.isfinite(row).all() for row in values.values())
+
+
+def test_items_follow_an_item_in_one_direction() -> None:
+    users = np.repeat(np.array(["a", "b", "c"], dtype=object), 3)
+    events = Interactions.of(SPACE, users, np.array([1, 2, 3] * 3), np.tile(np.arange(3), 3))
+    followers = Followers(events)
+    after = followers.score(History.of(np.array([1])))
+    assert np.flatnonzero(after).tolist() == [2, 3]
+    assert after[2] > after[3]
+    assert not followers.score(History.of(np.array([3]))).any()
 
 
 def test_an_empty_history_has_general_terms_only() -> None:

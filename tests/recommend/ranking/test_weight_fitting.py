@@ -38,10 +38,10 @@ def _unused() -> dict[str, TermWeight]:
 
 def test_cold_items_share_the_weights_of_content_and_get_a_prior_from_their_events() -> None:
     terms = ScoreTerms(ItemContent(SPACE), LOG)
-    weights = WeightFit(terms, _samples(cold=100, warm=100), _unused).fit()
+    weights = WeightFit(terms, _samples(cold=100, warm=100), _unused, later=True).fit()
     assert COLD_PRIOR not in weights.warm
     assert all(weights.cold[name] == weight for name, weight in weights.warm.items())
-    fewer = WeightFit(terms, _samples(cold=30, warm=170), _unused).fit()
+    fewer = WeightFit(terms, _samples(cold=30, warm=170), _unused, later=True).fit()
     assert weights.cold[COLD_PRIOR].at(2) > fewer.cold[COLD_PRIOR].at(2) + 1
 
 
