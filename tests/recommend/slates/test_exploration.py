@@ -14,10 +14,10 @@ from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.slates.ab_buckets import bucket_of
 from firstsight.recommend.slates.exploration import OpenGroup, inclusion
-from firstsight.recommend.slates.group_limits import GroupRules
+from firstsight.recommend.slates.rules.group_limits import GroupRules
+from firstsight.recommend.slates.rules.slate_settings import SlateSettings
 from firstsight.recommend.slates.slate_maker import SlateMaker
 from firstsight.recommend.slates.slate_policy import SlatePolicy
-from firstsight.recommend.slates.slate_settings import SlateSettings
 
 NOW = 1_790_000_000_000_000
 TOPICS, EACH = 12, 20
@@ -139,7 +139,7 @@ def test_near_duplicates_are_those_of_whole_vectors(dim: int) -> None:
     exploration = SlateMaker(space, clusters=Clusters(space, np.zeros(120, dtype=np.int32)))._exploration
     assert exploration is not None
     cosines = space.vectors[places] @ space.vectors.T
-    to_shown = (cosines[:, shown] >= 0.95).any(axis=1)
+    to_shown = np.asarray((cosines[:, shown] >= 0.95).any(axis=1))
     expected = to_shown | (np.triu(cosines[:, places] >= 0.95, 1) & ~to_shown[:, None]).any(axis=0)
     assert 5 < expected.sum() < 60
     np.testing.assert_array_equal(exploration._is_near(shown, places, 0.95), expected)
