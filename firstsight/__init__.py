@@ -39,7 +39,6 @@ from firstsight.errors import (
 from firstsight.public_names import MODULES
 
 if TYPE_CHECKING:
-    from firstsight.api.cold_start import ColdStart
     from firstsight.api.duplicates import Duplicates
     from firstsight.api.evaluation import Evaluation
     from firstsight.api.events import EventLog
@@ -47,16 +46,17 @@ if TYPE_CHECKING:
     from firstsight.api.indexing import Indexing
     from firstsight.api.items import Failure, Item, View
     from firstsight.api.maintenance import Maintenance
-    from firstsight.api.personal_search import PersonalSearch
-    from firstsight.api.ranking import RankingModels
+    from firstsight.api.models.cold_start import ColdStart
+    from firstsight.api.models.personal_search import PersonalSearch
+    from firstsight.api.models.ranking import RankingModels
+    from firstsight.api.models.rerankers import Rerankers
+    from firstsight.api.models.semantic_ids import SemanticIds
+    from firstsight.api.models.sequence import SequenceModels
     from firstsight.api.recommend_options import RecommendOptions, SimilarOptions
-    from firstsight.api.rerankers import Rerankers
     from firstsight.api.safety.safety import Safety
     from firstsight.api.safety.safety_audit import AuditTrail
     from firstsight.api.safety.safety_hashes import HashLists, HashReport
     from firstsight.api.safety.safety_heads import SafetyHeads
-    from firstsight.api.semantic_ids import SemanticIds
-    from firstsight.api.sequence import SequenceModels
     from firstsight.api.status import ColumnStatus, RunRecord, Status
     from firstsight.api.timed_products import ProposalReport, TimedProducts
     from firstsight.database import Database

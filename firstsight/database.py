@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, Unpack, overload
 
-from firstsight.api.cold_start import ColdStart
 from firstsight.api.connection import Connection
 from firstsight.api.duplicates import Duplicates
 from firstsight.api.evaluation import Evaluation
@@ -17,15 +16,16 @@ from firstsight.api.index_options import IndexOptions, RunOptions
 from firstsight.api.indexing import Indexing
 from firstsight.api.items import Item, read_item
 from firstsight.api.maintenance import Maintenance
-from firstsight.api.personal_search import PersonalSearch
-from firstsight.api.ranking import RankingModels
+from firstsight.api.models.cold_start import ColdStart
+from firstsight.api.models.personal_search import PersonalSearch
+from firstsight.api.models.ranking import RankingModels
+from firstsight.api.models.rerankers import Rerankers
+from firstsight.api.models.semantic_ids import SemanticIds
+from firstsight.api.models.sequence import SequenceModels
 from firstsight.api.recommend_options import RecommendOptions, SimilarOptions
 from firstsight.api.recommendations import Recommender
-from firstsight.api.rerankers import Rerankers
 from firstsight.api.safety.safety import Safety
 from firstsight.api.searching import OnError, Searching
-from firstsight.api.semantic_ids import SemanticIds
-from firstsight.api.sequence import SequenceModels
 from firstsight.api.status import Status, read_status
 from firstsight.api.timed_products import TimedProducts
 from firstsight.encoders.base import Encoder, ImageInput

@@ -99,7 +99,8 @@ def fit(
         "seed": seed,
     }
     chosen = {name: value for name, value in given.items() if value is not None}
-    made = db.open().sequence.fit(
+    opened = db.open()
+    made = opened.sequence.fit(
         settings=SequenceSettings(**chosen) if chosen else None,  # type: ignore[arg-type]
         from_version=from_version,
         fresh=fresh,
@@ -117,6 +118,12 @@ def fit(
         print_message(
             f"sequence model {made.version} is stored but not in use: it does not improve held-out rankings. To use "
             f"it all the same: firstsight sequence use {made.version}"
+        )
+    ranking = next((version for version in opened.ranking.versions() if version.in_use), None)
+    if made.in_use and ranking is not None and "sequence" not in ranking.terms:
+        print_message(
+            f"ranking {ranking.version} in use was fitted without a sequence model, so it has no weight for the new "
+            "one. To find one, fit the ranking again: firstsight ranking fit"
         )
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 from firstsight.api.connection import Connection
 from firstsight.api.index_options import RunOptions
 from firstsight.api.items import Failure, read_failures
-from firstsight.api.semantic_ids import assign_ids_to_new_items
-from firstsight.api.sequence import project_new_items
+from firstsight.api.models.semantic_ids import assign_ids_to_new_items
+from firstsight.api.models.sequence import project_new_items
 from firstsight.errors import CatalogError
 from firstsight.indexer.catalog import Catalog, catalog_root, check_catalog
 from firstsight.indexer.catalog_report import CatalogPreview, preview_catalog

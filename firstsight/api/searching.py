@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, Unpack, overload
 
 from firstsight.api.connection import Connection
-from firstsight.api.personal_search import PersonalSearch, PersonalState, find_personal_state
+from firstsight.api.models.personal_search import PersonalSearch, PersonalState, find_personal_state
 from firstsight.errors import FirstsightError, QueryError
 from firstsight.keywords import check_keywords
 from firstsight.retrieval.query import Query

@@ -33,19 +33,16 @@ class Choices:
     log_weights: NDArray[np.float32]
 
 
-def fit_conditional_logit(
-    choices: Choices, *, centre: Weights | None = None, penalty: float = PENALTY, iterations: int = ITERATIONS
-) -> Weights:
+def fit_conditional_logit(choices: Choices, *, penalty: float = PENALTY, iterations: int = ITERATIONS) -> Weights:
     """Fit weights by maximum penalised likelihood (L-BFGS).
 
     Args:
         choices: at least one; their terms are scaled in place, to save memory.
-        centre: (p,) weights that the penalty draws to; 0 by default.
         penalty: above 0.
         iterations: maximum number.
 
     Returns:
-        (p,) float64; that of `centre` for a term that is equal for all alternatives.
+        (p,) float64; 0 for a term that is equal for all alternatives.
     """
     size, alternatives, width = choices.terms.shape
     spread = choices.terms.std(axis=(0, 1), dtype=np.float64)
@@ -54,7 +51,6 @@ def fit_conditional_logit(
     terms = choices.terms
     terms *= (usable / scale).astype(np.float32)
     flat = terms.reshape(-1, width)
-    start = np.zeros(width) if centre is None else centre * scale
     chosen_terms = terms[np.arange(size), choices.chosen].sum(axis=0, dtype=np.float64)
 
     def loss(weights: Weights) -> tuple[float, Weights]:
@@ -69,11 +65,10 @@ def fit_conditional_logit(
             - np.log(total, dtype=np.float64).sum()
             - peak.sum(dtype=np.float64)
         )
-        away = weights - start
-        gradient = chosen_terms - (share.reshape(1, -1) @ flat)[0].astype(np.float64) - penalty * away
-        return float(penalty / 2 * (away @ away) - log_likelihood), -gradient
+        gradient = chosen_terms - (share.reshape(1, -1) @ flat)[0].astype(np.float64) - penalty * weights
+        return float(penalty / 2 * (weights @ weights) - log_likelihood), -gradient
 
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": iterations})
+    found = minimize(loss, np.zeros(width), jac=True, method="L-BFGS-B", options={"maxiter": iterations})
     return np.asarray(found.x / scale, dtype=np.float64)
 
 

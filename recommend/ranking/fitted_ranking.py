@@ -11,13 +11,17 @@ from firstsight.errors import QueryError
 from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import Places
 from firstsight.recommend.models.blend_scoring import BlendSettings
-from firstsight.recommend.ranking.held_out_events import MAX_SAMPLES, hold_out, shorten
+from firstsight.recommend.ranking.held_out_events import hold_out
 from firstsight.recommend.ranking.item_content import ItemContent
+from firstsight.recommend.ranking.ranking_weights import RankingWeights, TermWeight
 from firstsight.recommend.ranking.terms import ScoreTerms, TermModels
 from firstsight.recommend.ranking.unfitted_ranking import unfitted_weights
-from firstsight.recommend.ranking.weight_fitting import fit_weights
+from firstsight.recommend.ranking.weight_fitting import WeightFit, fit_cold_weights
 from firstsight.recommend.ranking.weighted_terms import WeightedTerms
 from firstsight.recommend.recommender import NextItem, Recommender
+
+MAX_SELECTED = 8_000
+"""Maximum number of samples that `FittedRanking.select` fits weights to."""
 
 
 class FittedRanking:
@@ -51,7 +55,7 @@ class FittedRanking:
         self._settings = self._choose(train)
 
     def select(self, validation: Sequence[NextItem]) -> None:
-        """Fit the weights to next events after those of `fit`, and to half of them with shortened histories.
+        """Fit the weights to next events after those of `fit`; of more than `MAX_SELECTED`, this many are drawn.
 
         Raises:
             QueryError: the model is not fitted, or there are no samples.
@@ -60,10 +64,9 @@ class FittedRanking:
         if not validation:
             raise QueryError("there are no samples to fit weights to; give at least one history with its next item")
         terms = self._terms(train)
-        drawn = np.random.default_rng(self._seed).permutation(len(validation))[:MAX_SAMPLES]
+        drawn = np.random.default_rng(self._seed).permutation(len(validation))[:MAX_SELECTED]
         samples = [validation[row] for row in np.sort(drawn).tolist()]
-        samples += shorten(samples[::2], seed=self._seed)
-        self._ranking = WeightedTerms(terms, fit_weights(self._content, train, terms, samples, seed=self._seed))
+        self._ranking = WeightedTerms(terms, self._fit_weights(train, terms, samples))
 
     @property
     def ranking(self) -> WeightedTerms:
@@ -81,7 +84,7 @@ class FittedRanking:
                 self._ranking = WeightedTerms(terms, unfitted_weights(terms))
                 return self._ranking
             earlier = self._terms(held.train)
-            weights = fit_weights(self._content, held.train, earlier, held.samples, seed=self._seed)
+            weights = self._fit_weights(held.train, earlier, held.samples)
             self._ranking = WeightedTerms(self._terms(train), weights)
         return self._ranking
 
@@ -93,6 +96,12 @@ class FittedRanking:
         """
         ranking = self.ranking
         return np.stack([ranking.score(history)[candidates] for history in users])
+
+    def _fit_weights(self, train: Interactions, terms: ScoreTerms, samples: Sequence[NextItem]) -> RankingWeights:
+        def fit_cold() -> dict[str, TermWeight]:
+            return fit_cold_weights(self._content, train, self._settings, seed=self._seed)
+
+        return WeightFit(terms, samples, fit_cold, seed=self._seed).fit()
 
     def _fitted(self) -> Interactions:
         if self._train is None:

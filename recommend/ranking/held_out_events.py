@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.errors import QueryError
-from firstsight.recommend.events.interactions import History, Interactions
+from firstsight.recommend.events.interactions import Interactions
 from firstsight.recommend.recommender import NextItem
 
 HELD_OUT_SHARE = 0.2
@@ -68,16 +67,3 @@ def hold_out(interactions: Interactions, *, max_samples: int = MAX_SAMPLES, seed
         if len(samples) >= max_samples:
             break
     return HeldOutEvents(train, samples[:max_samples], np.array(users[:max_samples], dtype=np.int64))
-
-
-def shorten(samples: Sequence[NextItem], *, seed: int = 0) -> list[NextItem]:
-    """The samples with their last few events alone: drawn lengths below their own; none of an empty history."""
-    rng = np.random.default_rng(seed)
-    shortened = []
-    for sample in samples:
-        shorter = [k for k in SHORT_HISTORIES if k < len(sample.history)]
-        if shorter:
-            k = int(rng.choice(shorter))
-            history = sample.history.last(k) if k else History.of(np.empty(0, dtype=np.int64))
-            shortened.append(NextItem(history, sample.item))
-    return shortened

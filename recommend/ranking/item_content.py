@@ -28,6 +28,9 @@ DIMENSIONS = 64
 NEAREST_ITEMS = 500
 """Number of items that are then compared in full, for each of the three cosines."""
 
+PREPARED_ITEMS = 5_000
+"""Number of items up to which `prepare` compares all items with each other, in 100 MB."""
+
 _ROWS = 20_000
 _PRICED_EVENTS = 10  # newest events whose prices count
 _SCALE_ITEMS = 256  # items whose cosines with all others give the scale of a kind
@@ -78,6 +81,7 @@ class CosineScale:
         self.vectors, self._kinds = vectors, kinds
         self.known: NDArray[np.bool_] = np.asarray(np.abs(vectors).max(axis=1, initial=0.0) > 0)
         self._reduced: Vectors | None = None
+        self._product: NDArray[np.float32] | None = None
         if len(vectors) > exact_items and vectors.shape[1] > DIMENSIONS:
             gram = vectors.T @ vectors
             self._directions: Vectors = np.linalg.eigh(gram)[1][:, ::-1][:, :DIMENSIONS].astype(np.float32)
@@ -117,19 +121,26 @@ class CosineScale:
         n = len(self.vectors)
         if not len(items):
             return np.zeros((0, n), np.float32), np.zeros(n, np.float32), np.zeros(n, np.float32)
-        distinct = np.unique(items)
-        mean = (weights @ self.vectors[items]).astype(np.float32)
-        mean /= max(float(np.linalg.norm(mean)), 1e-9)
-        queries = np.vstack([self.vectors[distinct], mean])
-        if self._reduced is None:
-            cosines = queries @ self.vectors.T
+        distinct, inverse = np.unique(items, return_inverse=True)
+        last = int(np.searchsorted(distinct, items[-1]))
+        queries = self.vectors[distinct]
+        shares = np.bincount(inverse, weights=weights).astype(np.float32)
+        shares /= max(float(np.linalg.norm(shares @ queries)), 1e-9)
+        if self._product is not None:
+            cosines: NDArray[np.float32] = self._product[distinct]
+        elif self._reduced is None:
+            cosines = np.asarray(queries @ self.vectors.T, dtype=np.float32)
         else:
-            cosines = (queries @ self._directions) @ self._reduced.T
-            last = cosines[np.searchsorted(distinct, items[-1])]
-            first = (cosines.max(axis=0), last, cosines[-1])
+            cosines = np.asarray((queries @ self._directions) @ self._reduced.T, dtype=np.float32)
+            first = (cosines.max(axis=0), cosines[last], shares @ cosines)
             near = np.unique([np.argpartition(-row, NEAREST_ITEMS)[:NEAREST_ITEMS] for row in first])
             cosines[:, near] = queries @ self.vectors[near].T
-        return cosines[:-1], cosines[np.searchsorted(distinct, items[-1])], cosines[-1]
+        return cosines, cosines[last], np.asarray(shares @ cosines, dtype=np.float32)
+
+    def prepare(self) -> None:
+        """Compare the items with each other once, for many histories; of more than `PREPARED_ITEMS`, do nothing."""
+        if self._product is None and len(self.vectors) <= PREPARED_ITEMS:
+            self._product = np.asarray(self.vectors @ self.vectors.T, dtype=np.float32)
 
 
 class ItemContent:
@@ -154,6 +165,12 @@ class ItemContent:
         if prices is not None:
             usable = np.isfinite(prices) & (prices > 0)
             self.log_prices = np.where(usable, np.log(np.where(usable, prices, 1.0)), np.nan) if usable.any() else None
+
+    def prepare(self) -> None:
+        """Prepare a fit or an evaluation, which compares many histories with all items; see `CosineScale.prepare`."""
+        self.vector_scale.prepare()
+        if self.word_scale is not None:
+            self.word_scale.prepare()
 
     @cached_property
     def joint_norm(self) -> NDArray[np.float32]:

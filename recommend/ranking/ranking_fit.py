@@ -16,7 +16,7 @@ from firstsight.recommend.models.blend_selection import check_enough_events, cho
 from firstsight.recommend.models.text_vectors import WordSpace, content_vectors, read_texts
 from firstsight.recommend.ranking.held_out_events import hold_out
 from firstsight.recommend.ranking.item_content import ItemContent, read_prices
-from firstsight.recommend.ranking.ranking_weights import RankingWeights
+from firstsight.recommend.ranking.ranking_weights import RankingWeights, TermWeight
 from firstsight.recommend.ranking.terms import ScoreTerms, TermModels
 from firstsight.recommend.ranking.unfitted_ranking import unfitted_weights
 from firstsight.recommend.ranking.weight_fitting import WeightFit, fit_cold_weights
@@ -86,13 +86,15 @@ def fit_to_log(
     on_progress(f"fitting the models behind the terms to {len(held.train):,} events")
     sequence = None if fit_sequence is None else fit_sequence(held.train)
     terms = ScoreTerms(content, held.train, TermModels.fit(content, held.train, settings), sequence=sequence)
-    on_progress("fitting the weights of cold items")
-    cold = fit_cold_weights(content, held.train, settings, seed=seed)
     on_progress(f"fitting the weights to {len(held.samples):,} next events")
     decides = np.random.default_rng(seed).permutation(len(drawn.user_ids))[held.users] % 2 == 1
     learning = [sample for sample, later in zip(held.samples, decides, strict=True) if not later]
     deciding = [sample for sample, later in zip(held.samples, decides, strict=True) if later]
-    fit = WeightFit(terms, [*learning, *deciding], cold, seed=seed)
+
+    def fit_cold() -> dict[str, TermWeight]:
+        return fit_cold_weights(content, held.train, settings, seed=seed)
+
+    fit = WeightFit(terms, [*learning, *deciding], fit_cold, seed=seed)
     figures = {"events": float(len(events)), "samples": float(len(deciding))}
     if learning and deciding:
         half = WeightedTerms(terms, fit.fit(np.arange(len(learning))))

@@ -14,7 +14,8 @@ from firstsight.recommend.ranking.item_content import ItemContent
 from firstsight.recommend.ranking.ranking_store import StoredRanking, load_ranking
 from firstsight.recommend.ranking.unfitted_ranking import unfitted_ranking
 from firstsight.recommend.ranking.weighted_terms import WeightedTerms
-from firstsight.recommend.recommender import Recommender
+from firstsight.recommend.sequence.sequence_recommender import SequenceRecommender
+from firstsight.recommend.sequence.sequence_store import load_sequence_model, sequence_model_state
 from firstsight.storage.store import Store
 
 
@@ -26,14 +27,14 @@ class RankingInputs:
         content: of the items.
         stored: the fitted ranking; None for fixed weights.
         blend: of the cold-start model in use, for fixed weights; None without one.
-        sequence: the sequence model in use, for a fitted ranking with a weight for it.
+        sequence: the sequence model in use, for interests, and for a ranking with a weight for it; None without one.
         versions: of the models, by name, for the log of slates.
     """
 
     content: ItemContent
     stored: StoredRanking | None = None
     blend: Blend | None = None
-    sequence: Recommender | None = None
+    sequence: SequenceRecommender | None = None
     versions: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -58,24 +59,24 @@ class RankingInputs:
             EncoderMismatchError: a model was fitted on vectors of another encoder.
             StoreError: a model is damaged.
         """
+        versions: dict[str, int] = {}
+        sequence = load_sequence_model(store, space, encode=encode) if sequence_model_state(store) else None
+        if sequence is not None and sequence.version is not None:
+            versions["sequence"] = sequence.version
         stored = load_ranking(store, space, version)
-        if stored is None:
-            model = ColdStartModel.load(store, space)
-            if model is None:
-                return cls(ItemContent(space))
-            return cls(ItemContent(space), blend=model.blend, versions={"cold_start": model.version.version})
-        sequence, versions = None, {"ranking": stored.version.version}
-        if "sequence" in stored.version.terms:
-            from firstsight.recommend.sequence.sequence_store import load_sequence_model  # imports torch
-
-            sequence = load_sequence_model(store, space, encode=encode)
-            if sequence is not None and sequence.version is not None:
-                versions["sequence"] = sequence.version
-        return cls(stored.content, stored, sequence=sequence, versions=versions)
+        if stored is not None:
+            versions["ranking"] = stored.version.version
+            return cls(stored.content, stored, sequence=sequence, versions=versions)
+        model = ColdStartModel.load(store, space)
+        if model is None:
+            return cls(ItemContent(space), sequence=sequence, versions=versions)
+        versions["cold_start"] = model.version.version
+        return cls(ItemContent(space), blend=model.blend, sequence=sequence, versions=versions)
 
     def ranking(self, events: Interactions | None) -> WeightedTerms:
         """The ranking with popularity and neighbours of some events."""
         if self.stored is not None:
             known = Interactions.none(self.content.space) if events is None else events
-            return self.stored.ranking(known, self.sequence)
-        return unfitted_ranking(self.content, events, blend=self.blend)
+            is_weighed = "sequence" in self.stored.version.terms
+            return self.stored.ranking(known, self.sequence if is_weighed else None)
+        return unfitted_ranking(self.content, events, blend=self.blend, sequence=self.sequence)

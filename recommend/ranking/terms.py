@@ -121,7 +121,7 @@ class ScoreTerms:
         self._groups = [np.arange(n)] if few else groups
         self._neighbours = ItemNeighbours(events) if len(events) else None
         self._general = {
-            "popularity": np.log1p(self.counts).astype(np.float32),
+            "popularity": np.log1p(events.strengths().sum(axis=0)).astype(np.float32),
             "recent popularity": _recent_popularity(events),
             "newness": content.newness,
             COLD_PRIOR: self.cold.astype(np.float32),

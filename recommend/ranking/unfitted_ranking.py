@@ -12,12 +12,14 @@ from firstsight.recommend.ranking.item_content import ItemContent
 from firstsight.recommend.ranking.ranking_weights import COLD_PRIOR, RankingWeights, TermWeight
 from firstsight.recommend.ranking.terms import ScoreTerms, TermModels
 from firstsight.recommend.ranking.weighted_terms import WeightedTerms
+from firstsight.recommend.recommender import Recommender
 
 _CONTENT = {
     "greatest cosine": TermWeight(0.07),
     "last cosine": TermWeight(0.07),
     "mean cosine": TermWeight(0.05, 0.05),
 }
+_SEQUENCE = TermWeight(1.0)  # its scores are log odds; on validation samples, 1 to 4 find the same
 _WARM = {
     **_CONTENT,
     "neighbours": TermWeight(0.9, 0.3),
@@ -25,8 +27,9 @@ _WARM = {
     "popularity": TermWeight(0.65, -0.8),
     "recent popularity": TermWeight(0.2, 0.2),
     "seen": TermWeight(-3.0),
+    "sequence": _SEQUENCE,
 }
-_COLD = {**_CONTENT, "factors": TermWeight(0.0, 1.0)}
+_COLD = {**_CONTENT, "factors": TermWeight(0.0, 1.0), "sequence": _SEQUENCE}
 _WITHOUT_EVENTS = {
     "greatest cosine": TermWeight(1.0),
     "mean cosine": TermWeight(0.5),
@@ -38,7 +41,11 @@ COLD_POPULARITY = 0.5
 
 
 def unfitted_ranking(
-    content: ItemContent, events: Interactions | None = None, *, blend: Blend | None = None
+    content: ItemContent,
+    events: Interactions | None = None,
+    *,
+    blend: Blend | None = None,
+    sequence: Recommender | None = None,
 ) -> WeightedTerms:
     """Rank with fixed weights: content, neighbours and popularity; without events, newness instead of popularity.
 
@@ -46,6 +53,7 @@ def unfitted_ranking(
         content: of the items; its words do not count.
         events: of all users.
         blend: a fitted blend, whose factors rank cold items.
+        sequence: a fitted model of the order of events.
     """
     space = content.space
     known = Interactions.none(space) if events is None else events
@@ -53,7 +61,7 @@ def unfitted_ranking(
     if blend is not None:
         own = known.popularity() > 0
         models = TermModels(blend.factors, own, blend.settings)
-    terms = ScoreTerms(content, known, models)
+    terms = ScoreTerms(content, known, models, sequence=sequence)
     return WeightedTerms(terms, unfitted_weights(terms))
 
 

@@ -1,8 +1,9 @@
-"""Fits the weights of a ranking to next events: first those of cold items, then their place among warm ones."""
+"""Fits weights to next events; warm and cold items share them where enough of the events are on cold items."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +30,10 @@ DRAWN_ALTERNATIVES = 200
 MAX_COLD_SAMPLES = 1_500
 
 MIN_COLD_EVENTS = 20
-"""Number of held-out events on cold items below which they say nothing about a prior: see `cold_prior`."""
+"""Number of held-out events on cold items below which they say nothing about the place of cold items."""
 
 _COLD_EVENTS_PER_USER = 3
 _COLD_ALTERNATIVES = 600
-_MIN_COLD_SCALE = 0.2
 _COLD_SEED = 2_000  # other items than an evaluation with the same seed holds out
 
 _ROUGH = {
@@ -104,7 +104,7 @@ class WeightFit:
         self,
         terms: ScoreTerms,
         samples: Sequence[NextItem],
-        cold: dict[str, TermWeight],
+        fit_cold: Callable[[], Mapping[str, TermWeight]],
         *,
         seed: int = 0,
     ) -> None:
@@ -112,27 +112,25 @@ class WeightFit:
         Args:
             terms: fitted on events before the samples.
             samples: at least one.
-            cold: weights of cold items among themselves.
+            fit_cold: fits weights of cold items where fewer than `MIN_COLD_EVENTS` samples have a cold item; see
+                `fit_cold_weights`. It is called once at most.
             seed: of the alternatives.
         """
-        self._names, self._cold = terms.names, cold
+        self._fit_cold = cache(fit_cold)
+        self._names = terms.names
         self._popularity = terms.mean_popularity()
         self._shares = np.array([personal_share(len(sample.history)) for sample in samples], dtype=np.float32)
+        self._cold_chosen = terms.cold[[sample.item for sample in samples]]
+        terms.content.prepare()
         rng = np.random.default_rng(seed)
-        n = len(terms.counts)
-        size = min(n, NEAREST_ALTERNATIVES + DRAWN_ALTERNATIVES + 1)
-        self._terms = np.zeros((len(samples), size, len(terms.names) + 1), dtype=np.float32)
+        size = min(len(terms.counts), NEAREST_ALTERNATIVES + DRAWN_ALTERNATIVES + 1)
+        self._terms = np.zeros((len(samples), size, len(terms.names)), dtype=np.float32)
         self._log_weights = np.zeros((len(samples), size), dtype=np.float32)
-        self._is_cold = np.zeros((len(samples), size), dtype=bool)
         rough = np.array([_ROUGH.get(name, 0.0) for name in terms.names], dtype=np.float32)
-        cold_rows = [row for row, name in enumerate(terms.names) if name in cold]
         for place, sample in enumerate(samples):
             values = terms.values(sample.history)
             picked, self._log_weights[place] = _alternatives(rough @ values, sample.item, rng)
-            self._terms[place, :, :-1] = values[:, picked].T
-            share = float(self._shares[place])
-            weights = [cold[terms.names[row]].base + share * cold[terms.names[row]].by_share for row in cold_rows]
-            self._terms[place, :, -1] = np.asarray(weights, dtype=np.float32) @ values[cold_rows][:, picked]
+            self._terms[place] = values[:, picked].T
 
     def fit(self, rows: NDArray[np.int64] | None = None) -> RankingWeights:
         """Fit to some of the samples, by default to all.
@@ -141,53 +139,17 @@ class WeightFit:
             rows: indices of samples, at least one.
         """
         kept = np.arange(len(self._terms)) if rows is None else rows
-        names = [name for name in self._names if name != COLD_PRIOR]
-        columns = [row for row, name in enumerate(self._names) if name != COLD_PRIOR]
-        share = self._shares[kept, None, None]
-        is_cold = self._is_cold[kept, :, None]
         terms = self._terms[kept]
-        warm = terms[:, :, columns] * ~is_cold
-        cold = np.concatenate([is_cold, terms[:, :, -1:] * is_cold], axis=2).astype(np.float32)
-        sequence = [row for row, name in enumerate(self._names) if name == "sequence"]
-        more = terms[:, :, sequence] * is_cold
-        parts = [warm, warm * share, cold, cold[:, :, :1] * share, more, more * share]
-        choices = Choices(np.concatenate(parts, axis=2), np.zeros(len(kept), dtype=np.int64), self._log_weights[kept])
-        width = choices.terms.shape[2]
-        centre = np.zeros(width)
-        scale_column = 2 * len(names) + 1
-        centre[scale_column] = 1.0
+        both = np.concatenate([terms, terms * self._shares[kept, None, None]], axis=2)
+        choices = Choices(both, np.zeros(len(kept), dtype=np.int64), self._log_weights[kept])
         with threadpool_limits(1, "blas"):
-            weights = fit_conditional_logit(choices, centre=centre)
-        warm_weights = {
-            name: TermWeight(float(weights[k]), float(weights[len(names) + k])) for k, name in enumerate(names)
-        }
-        scale = max(_MIN_COLD_SCALE, float(weights[scale_column]))
-        cold_weights = {
-            name: TermWeight(scale * weight.base, scale * weight.by_share) for name, weight in self._cold.items()
-        }
-        cold_weights[COLD_PRIOR] = TermWeight(float(weights[scale_column - 1]), float(weights[scale_column + 1]))
-        if self._is_cold[kept, 0].sum() < MIN_COLD_EVENTS:
-            cold_weights[COLD_PRIOR] = cold_prior(warm_weights, self._popularity)
-        if sequence:
-            cold_weights["sequence"] = TermWeight(float(weights[-2]), float(weights[-1]))
-        return RankingWeights(warm_weights, cold_weights)
-
-
-def fit_weights(
-    content: ItemContent, train: Interactions, terms: ScoreTerms, samples: Sequence[NextItem], *, seed: int = 0
-) -> RankingWeights:
-    """Fit the weights of warm and cold items to samples.
-
-    Args:
-        content: of the items.
-        train: events that `terms` was fitted on.
-        terms: of the items.
-        samples: that `terms` has not seen, at least one.
-        seed: of everything that is drawn.
-    """
-    settings = BlendSettings() if terms.models is None else terms.models.settings
-    cold = fit_cold_weights(content, train, settings, seed=seed)
-    return WeightFit(terms, samples, cold, seed=seed).fit()
+            fitted = fit_conditional_logit(choices)
+        width = len(self._names)
+        weights = {name: TermWeight(float(fitted[k]), float(fitted[width + k])) for k, name in enumerate(self._names)}
+        prior = weights.pop(COLD_PRIOR)
+        if self._cold_chosen[kept].sum() < MIN_COLD_EVENTS:
+            return RankingWeights(weights, {**self._fit_cold(), COLD_PRIOR: cold_prior(weights, self._popularity)})
+        return RankingWeights(weights, {**weights, COLD_PRIOR: prior})
 
 
 def _alternatives(

@@ -32,7 +32,7 @@ _SECONDS_BETWEEN_CHECKPOINTS = 15.0
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a run learns from.
+    """Events that a run learns from.
 
     Attributes:
         content: (n + q + 1, d) float32 of items, then queries, then a row of zeros.
@@ -65,7 +65,7 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run ended with.
+    """Result of a run.
 
     Attributes:
         epochs: number of epochs behind the weights that were kept.

@@ -9,7 +9,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.encoders.base import Vectors
 from firstsight.recommend.events.interactions import History
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.models.score_scaling import KindScale, personal_share
@@ -18,6 +17,8 @@ from firstsight.recommend.ranking.terms import is_general
 from firstsight.recommend.ranking.unfitted_ranking import unfitted_ranking
 from firstsight.recommend.ranking.weighted_terms import WeightedTerms
 from firstsight.recommend.semantic_ids.clusters import Clusters
+from firstsight.recommend.sequence.sequence_recommender import SequenceRecommender
+from firstsight.recommend.slates.content_scale import ContentScale
 from firstsight.recommend.slates.interests import (
     Interest,
     InterestSettings,
@@ -26,12 +27,7 @@ from firstsight.recommend.slates.interests import (
     recent_interest,
 )
 from firstsight.recommend.slates.long_tail import long_tail_interests
-
-DIMENSIONS = 64
-"""Principal directions that larger spaces are compared in first."""
-
-EXACT_ITEMS_PER_INTEREST = 300
-"""Number of items of each interest that are then compared in full: the nearest by their principal directions."""
+from firstsight.recommend.slates.sequence_interests import SequenceInterests
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,8 @@ class Ranking:
         popularity: (n,) the part that is the same for everybody.
         personal: (n,) the user's own part.
         interests: of the user, with shares that sum to 1; none for a user without history.
-        affinity: (interests, n) cosines of each interest, in standard deviations of the item's kind.
+        affinity: (interests, n) cosines of each interest, in standard deviations of the item's kind; those of the
+            sequence model are compared in its space of projected items.
         personal_share: share of slots for interests: k / (k + 5).
         by_newest: there are no events at all, so the part for everybody is the newness of an item.
         terms: names of the terms.
@@ -68,61 +65,6 @@ class Ranking:
         return dict(sorted(added.items(), key=lambda term: -abs(term[1])))
 
 
-class ContentScale:
-    """Cosines in standard deviations of an item's kind, from moments that are computed once.
-
-    A narrow interest is near to few items and a broad one to many. Standardised cosines make the nearest items of both
-    comparable, and products with videos, too. Above `EXACT_ITEMS`, all items are compared in `DIMENSIONS` principal
-    directions first, then the items near an interest in full: reading every vector takes most of the time.
-    """
-
-    def __init__(self, space: ItemSpace, kinds: KindScale, *, exact_items: int) -> None:
-        self._space, self._codes = space, kinds.codes
-        known = space.has_vector
-        self._unknown = np.flatnonzero(~known)
-        dim = space.vectors.shape[1]
-        self._means: list[Vectors] = []
-        self._spreads: list[Vectors] = []
-        total = np.zeros((dim, dim), dtype=np.float32)
-        for code in range(len(kinds.names)):
-            rows = space.vectors[known & (kinds.codes == code)]
-            mean = rows.mean(axis=0) if len(rows) else np.zeros(dim, np.float32)
-            products = rows.T @ rows
-            total += products
-            self._means.append(mean)
-            self._spreads.append(products / max(len(rows), 1) - np.outer(mean, mean))
-        self._exact = len(space) <= exact_items or dim <= DIMENSIONS
-        self._directions: Vectors = np.linalg.eigh(total)[1][:, ::-1][:, :DIMENSIONS].astype(np.float32)
-        self._reduced = np.zeros((0, 0), np.float32) if self._exact else (space.vectors @ self._directions)
-
-    def affinity(self, vectors: Vectors) -> NDArray[np.float32]:
-        """Standardised cosines of unit rows (m, dim) with all items: (m, n)."""
-        means = np.stack([vectors @ mean for mean in self._means], axis=1)
-        variances = np.stack([((vectors @ s) * vectors).sum(axis=1) for s in self._spreads], axis=1)
-        spreads = np.sqrt(np.maximum(variances, 1e-8))
-        if self._exact:
-            affinity = self._scaled(vectors @ self._space.vectors.T, means, spreads, self._codes)
-        else:
-            affinity = self._scaled((vectors @ self._directions) @ self._reduced.T, means, spreads, self._codes)
-            near = np.unique(np.concatenate([_top_places(row, EXACT_ITEMS_PER_INTEREST) for row in affinity]))
-            cosines = vectors @ self._space.vectors[near].T
-            affinity[:, near] = self._scaled(cosines, means, spreads, self._codes[near])
-        affinity[:, self._unknown] = 0.0
-        return affinity
-
-    @staticmethod
-    def _scaled(
-        cosines: NDArray[np.float32], means: NDArray[np.float32], spreads: NDArray[np.float32], codes: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        if means.shape[1] == 1:
-            cosines -= means
-            cosines /= spreads
-        else:
-            cosines -= np.take(means, codes, axis=1)
-            cosines *= np.take(1 / spreads, codes, axis=1)
-        return cosines
-
-
 class InterestRecommender:
     """Ranks by weighted terms, and finds the interests of users, which give slates their reasons.
 
@@ -137,6 +79,7 @@ class InterestRecommender:
         ranking: WeightedTerms | None = None,
         *,
         clusters: Clusters | None = None,
+        sequence: SequenceRecommender | None = None,
         settings: InterestSettings | None = None,
     ) -> None:
         """
@@ -144,11 +87,13 @@ class InterestRecommender:
             space: the items.
             ranking: of the items; by default newness and content, without any events.
             clusters: of the whole index, for long-tail interests; without them there are no such interests.
+            sequence: a trained sequence model, for its short- and long-term interest; without it there are none.
             settings: of interests.
         """
         self.space, self.clusters = space, clusters
         self.settings = settings or InterestSettings()
         self.kinds = KindScale(space.kinds)
+        self._sequence = sequence
         self.ranking = unfitted_ranking(ItemContent(space)) if ranking is None else ranking
 
     @property
@@ -160,12 +105,19 @@ class InterestRecommender:
     def _content(self) -> ContentScale:
         return ContentScale(self.space, self.kinds, exact_items=EXACT_ITEMS)
 
+    @cached_property
+    def _sequence_interests(self) -> SequenceInterests | None:
+        if self._sequence is None:
+            return None
+        return SequenceInterests(self.space, self.kinds, self._sequence, exact_items=EXACT_ITEMS)
+
     def interests(self, history: History, now_us: int) -> list[Interest]:
         """Find a user's interests, with shares that sum to 1; none if no item of the history has a vector."""
         recent = recent_interest(self.space, history, self.settings)
         lasting = lasting_interests(self.space, history, now_us, self.settings)
         long_tail = long_tail_interests(self.clusters, history, now_us, self.settings) if self.clusters else []
-        return combine_interests(recent, lasting, long_tail, self.settings)
+        sequence = self._sequence_interests.interests(history, self.settings) if self._sequence_interests else []
+        return combine_interests(recent, lasting, long_tail, self.settings, sequence)
 
     def rank(self, history: History, now_us: int) -> Ranking:
         """Score every item for a user.
@@ -175,9 +127,7 @@ class InterestRecommender:
             now_us: microseconds since 1970; ages of events are relative to it.
         """
         interests = self.interests(history, now_us) if len(history) else []
-        affinity = np.zeros((0, len(self.space)), dtype=np.float32)
-        if interests:
-            affinity = self._content.affinity(np.stack([interest.vector for interest in interests]))
+        affinity = self._affinity(interests)
         contributions = self.ranking.contributions(history)
         contributions -= contributions.mean(axis=1, keepdims=True)
         relevance = contributions.sum(axis=0)
@@ -200,18 +150,19 @@ class InterestRecommender:
             contributions=contributions,
         )
 
+    def _affinity(self, interests: list[Interest]) -> NDArray[np.float32]:
+        affinity = np.zeros((len(interests), len(self.space)), dtype=np.float32)
+        own = [row for row, interest in enumerate(interests) if not interest.projected]
+        projected = [row for row, interest in enumerate(interests) if interest.projected]
+        if own:
+            affinity[own] = self._content.affinity(np.stack([interests[row].vector for row in own]))
+        if projected and self._sequence_interests is not None:
+            affinity[projected] = self._sequence_interests.affinity([interests[row] for row in projected])
+        return affinity
+
     def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
         """(users, candidates) relevance, at the time of each user's last event."""
         return np.stack([self.rank(user, _last_event_time(user)).relevance[candidates] for user in users])
-
-
-def _top_places(values: NDArray[np.float32], m: int) -> NDArray[np.int64]:
-    """Indices of the m largest values, in any order. Few standard deviations are large, so few values are sorted."""
-    for level in (5.0, 4.0, 3.0, 2.0, 1.0):
-        near = np.flatnonzero(values > level)
-        if len(near) >= m:
-            return np.asarray(near[np.argpartition(-values[near], m - 1)[:m]])
-    return np.asarray(np.argpartition(-values, min(m, len(values)) - 1)[:m])
 
 
 def _last_event_time(history: History) -> int:

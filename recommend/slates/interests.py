@@ -1,4 +1,4 @@
-"""Interests of a user: one of the last events, and clusters of the whole history."""
+"""Interests of a user: the last events, clusters of the whole history, and those of the sequence model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from firstsight.encoders.base import Vectors
 from firstsight.recommend.events.interactions import DAY_US, History
 from firstsight.recommend.items import ItemSpace, Places
 
-InterestKind = Literal["recent", "lasting", "long_tail"]
+InterestKind = Literal["recent", "lasting", "long_tail", "short_term", "long_term"]
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,13 @@ class Interest:
     """A direction of taste in the space of items.
 
     Attributes:
-        kind: the recent events, a lasting cluster of the history, or a long-tail cluster that recency would lose.
-        vector: (dim,) float32, unit length: the mean of its items.
+        kind: the recent events, a lasting cluster of the history, a long-tail cluster that recency would lose, or
+            of the sequence model: what comes next (short_term), and the mean of the history in its space (long_term).
+        vector: (dim,) float32, unit length: the mean of its items; of the sequence model (width,).
         medoid: row of the history's item that names the interest.
         members: (m,) distinct rows of its items.
         share: share of the slots for interests, 0 to 1; the shares of a user sum to 1.
+        projected: whether the vector is in the sequence model's space of projected items.
     """
 
     kind: InterestKind
@@ -33,6 +35,7 @@ class Interest:
     medoid: int
     members: Places
     share: float
+    projected: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class InterestSettings:
     recent_half_life: float = 2.0  # events until the weight halves: three new ones outweigh all before them
     long_tail_share: float = 0.1
     max_long_tail: int = 2
+    short_term_share: float = 0.2  # with a sequence model, taken from the recent share
+    long_term_share: float = 0.1  # with a sequence model, taken from the lasting share
     cut: float = 1.1  # distance at which Ward's tree is cut; two items with cosine .4 are that far apart
     max_lasting: int = 12  # number of lasting interests, the most important ones
     decay_per_day: float = 0.01  # lambda of the importance
@@ -125,20 +130,31 @@ def unit(vector: NDArray[np.floating]) -> NDArray[np.float32] | None:
 
 
 def combine_interests(
-    recent: Interest | None, lasting: list[Interest], long_tail: list[Interest], settings: InterestSettings
+    recent: Interest | None,
+    lasting: list[Interest],
+    long_tail: list[Interest],
+    settings: InterestSettings,
+    sequence: list[Interest] | None = None,
 ) -> list[Interest]:
     """Join all interests of a user, with shares that sum to 1; the share of an empty part goes to the others.
 
     A lasting interest whose medoid is in a long-tail interest is left out: the long tail has slots of its own.
+    The short-term interest of a sequence model takes its share from the recent events, the long-term one from the
+    lasting interests.
     """
+    projected = sequence or []
+    short, long = (
+        sum(interest.share for interest in projected if interest.kind == kind) for kind in ("short_term", "long_term")
+    )
     long_tail_places = {int(place) for interest in long_tail for place in interest.members}
     lasting = [interest for interest in lasting if interest.medoid not in long_tail_places]
     kept = sum(interest.share for interest in lasting)
     lasting = [replace(interest, share=interest.share / kept) for interest in lasting]
     parts = [
-        (settings.recent_share, [] if recent is None else [replace(recent, share=1.0)]),
+        (settings.recent_share - short, [] if recent is None else [replace(recent, share=1.0)]),
         (settings.long_tail_share, [replace(interest, share=1 / len(long_tail)) for interest in long_tail]),
-        (1 - settings.recent_share - settings.long_tail_share, lasting),
+        (1 - settings.recent_share - settings.long_tail_share - long, lasting),
+        *((interest.share, [replace(interest, share=1.0)]) for interest in projected),
     ]
     total = sum(share for share, members in parts if members)
     return [replace(interest, share=interest.share * share / total) for share, members in parts for interest in members]

@@ -62,13 +62,18 @@ def candidate_pool(
 def interest_members(ranking: Ranking, places: Places) -> NDArray[np.bool_]:
     """(interests, pool) whether a candidate is of an interest: near to it, and almost as near as to any other.
 
-    Interests in the same direction, such as the last events and the cluster around them, share their candidates.
+    Interests in the same direction, such as the last events and the cluster around them, share their candidates, and so
+    do interests in different spaces, whose directions cannot be compared.
     """
     affinity = ranking.affinity[:, places]
     if not affinity.size:
         return np.zeros(affinity.shape, dtype=bool)
-    vectors = np.stack([interest.vector for interest in ranking.interests])
-    shared = vectors @ vectors.T >= _MIN_SHARED_COSINE
+    shared = np.ones((len(affinity), len(affinity)), dtype=bool)
+    projected = np.array([interest.projected for interest in ranking.interests])
+    for rows in (np.flatnonzero(~projected), np.flatnonzero(projected)):
+        if len(rows):
+            vectors = np.stack([ranking.interests[int(row)].vector for row in rows])
+            shared[np.ix_(rows, rows)] = vectors @ vectors.T >= _MIN_SHARED_COSINE
     near = affinity >= np.maximum(MIN_AFFINITY, _MIN_AFFINITY_SHARE * affinity.max(axis=1, keepdims=True))
     rows, columns = np.nonzero(near)  # most items are near to one interest or two
     best = np.where(shared[:, rows], -np.inf, affinity[:, columns]).max(axis=0, initial=-np.inf)

@@ -26,7 +26,9 @@ from firstsight.recommend.slates.slate_candidates import (
     interest_members,
 )
 
-Source = Literal["recent", "lasting", "long_tail", "neighbours", "popular", "newest", "new", "nearby"]
+Source = Literal[
+    "recent", "lasting", "long_tail", "short_term", "long_term", "neighbours", "popular", "newest", "new", "nearby"
+]
 """Reason for an item. Ranked items: an interest, similar users, popularity, or its date if there are no events at all.
 Explored items: "new" was hardly shown yet, "nearby" is from a cluster next to those of the user."""
 

@@ -92,6 +92,9 @@ class SlateData:
     def load_before(cls, store: Store, before: datetime, *, ranking: int | None = None) -> SlateData:
         """Get the data as of the events and slates before a moment; items and models are the present ones.
 
+        There is no encoder, so a sequence model leaves out searches whose vectors are not stored. Those that it was
+        trained with, or that a slate has read, are stored.
+
         Args:
             store: the database.
             before: with a zone.
@@ -176,6 +179,7 @@ def _read(
         interactions,
         clusters=grouped,
         ranking=inputs.ranking(interactions),
+        sequence=inputs.sequence,
         outcomes=read_outcomes(store, space, grouped, interactions, before=before),
     )
     near = None if cached is None else cached.near

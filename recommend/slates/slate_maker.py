@@ -14,6 +14,7 @@ from firstsight.recommend.ranking.item_content import ItemContent
 from firstsight.recommend.ranking.unfitted_ranking import unfitted_ranking
 from firstsight.recommend.ranking.weighted_terms import WeightedTerms
 from firstsight.recommend.semantic_ids.clusters import Clusters
+from firstsight.recommend.sequence.sequence_recommender import SequenceRecommender
 from firstsight.recommend.slates.exploration import Exploration, ExplorationOutcomes
 from firstsight.recommend.slates.interest_ranking import InterestRecommender, Ranking
 from firstsight.recommend.slates.interests import InterestSettings
@@ -56,6 +57,7 @@ class SlateMaker:
         *,
         clusters: Clusters | None = None,
         ranking: WeightedTerms | None = None,
+        sequence: SequenceRecommender | None = None,
         outcomes: ExplorationOutcomes | None = None,
         interest_settings: InterestSettings | None = None,
     ) -> None:
@@ -65,6 +67,7 @@ class SlateMaker:
             interactions: events of all users; without them content alone decides.
             clusters: of the index; without them there are no long-tail interests and no exploration.
             ranking: terms and weights that score items; by default fixed weights, see `unfitted_ranking`.
+            sequence: the sequence model in use, for its two interests; without it there are none.
             outcomes: of logged exploration.
             interest_settings: settings that divide histories into interests.
         """
@@ -74,6 +77,7 @@ class SlateMaker:
             space,
             unfitted_ranking(ItemContent(space), interactions) if ranking is None else ranking,
             clusters=clusters,
+            sequence=sequence,
             settings=interest_settings,
         )
         self._exploration = (

@@ -22,13 +22,14 @@ def slate_moments(
         store: the database; one read for the views of all items.
         space: all items.
         places: rows of the items of a slate.
-        interests: of the user; without any, there are no moments.
+        interests: of the user; without any in the space of the items, there are no moments.
 
     A score is the cosine of the moment's best frame to the interest that is nearest to the item.
     """
-    if not interests:
+    own = [interest.vector for interest in interests if not interest.projected]
+    if not own:
         return {}
-    directions = np.stack([interest.vector for interest in interests])
+    directions = np.stack(own)
     floors = np.median(space.vectors @ directions.T, axis=0)
     nearest = {place: int(np.argmax(directions @ space.vectors[place])) for place in places}
     by_id = {str(space.item_ids[place]): place for place in places if space.kinds[place] != "product"}

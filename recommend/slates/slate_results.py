@@ -21,9 +21,9 @@ class Recommendation(Record):
 
     Attributes:
         score: standard deviations above the mean item, for this user.
-        source: the reason: an interest of the user (recent, lasting, long_tail), similar users (neighbours), popularity
-            (popular), its date if there are no events at all (newest), or exploration (new: hardly shown yet; nearby:
-            from a cluster next to those of the user).
+        source: the reason: an interest of the user (recent, lasting, long_tail; with a sequence model also short_term
+            and long_term), similar users (neighbours), popularity (popular), its date if there are no events at all
+            (newest), or exploration (new: hardly shown yet; nearby: from a cluster next to those of the user).
         because: the item of the history that names the interest: the nearest recent one, or the medoid; None for no
             interest.
         explore: whether exploration chose the item.

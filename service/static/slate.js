@@ -10,6 +10,8 @@ const SOURCES = {
   recent: ['recent interest', 'similar to the user’s latest events'],
   lasting: ['lasting interest', 'similar to items that the user returns to'],
   long_tail: ['long tail', 'fits an interest; few users have seen it'],
+  short_term: ['short-term interest', 'what comes next after the latest events and searches'],
+  long_term: ['long-term interest', 'what the order of events says about the whole history'],
   neighbours: ['similar users', 'liked by users with a similar history'],
   popular: ['popular', 'most seen by all users'],
   newest: ['newest', 'ordered by date, because there are no events'],

@@ -43,7 +43,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, RankingVers
         patch.setattr(blend_selection, "MAPPINGS", (("ridge", 1.0),))
         patch.setattr(blend_selection, "SPLITS", 1)
         made = fit_ranking(store, ItemSpace.load(store), LOG, use=True, on_progress=steps.append)
-    assert len(steps) == 6
+    assert len(steps) == 5
     return store, made
 
 

@@ -261,3 +261,27 @@ def test_an_unknown_ending_is_refused(store: Store, tmp_path: Path) -> None:
     assert model is not None
     with pytest.raises(QueryError, match=r"users\.csv ends in none of \.parquet, \.arrow, \.jsonl"):
         export_users(tmp_path / "users.csv", model, 1, LOG)
+
+
+@pytest.mark.slow
+def test_projections_of_many_items_have_an_index_that_finds_the_nearest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("firstsight.storage.indexes.vector_index.MIN_ROWS", 400)
+    space = random_space(500)
+    many = make_store(tmp_path / "db", space)
+    log = ordered_log(space, 60)
+    fit_sequence_model(many, space, log, settings=replace(SMALL, epochs=1), use=True)
+    with many.writing():
+        assert project_items(many).items == len(space)
+    assert "sequence_vector_idx" in {index.name for index in many.items.list_indices()}
+    model = load_sequence_model(many, space)
+    assert model is not None
+    users = model.user_vectors([log.history(user) for user in range(20)]).short_term
+    exact = np.argsort(-(users @ model.item_vectors().T), axis=1)[:, :10]
+    found = []
+    for user, nearest in zip(users, exact, strict=True):
+        query = cast("LanceVectorQueryBuilder", many.items.search(user, vector_column_name="sequence_vector"))
+        rows = query.distance_type("cosine").nprobes(1).refine_factor(10).limit(10).select(["item_id"]).to_list()
+        found.append(len({row["item_id"] for row in rows} & set(space.item_ids[nearest])) / 10)
+    assert np.mean(found) > 0.9
