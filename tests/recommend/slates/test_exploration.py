@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from firstsight.recommend.events.interactions import History
 from firstsight.recommend.items import ItemSpace
@@ -139,7 +140,7 @@ def test_near_duplicates_are_those_of_whole_vectors(dim: int) -> None:
     exploration = SlateMaker(space, clusters=Clusters(space, np.zeros(120, dtype=np.int32)))._exploration
     assert exploration is not None
     cosines = space.vectors[places] @ space.vectors.T
-    to_shown = np.asarray((cosines[:, shown] >= 0.95).any(axis=1))
+    to_shown: NDArray[np.bool_] = np.asarray((cosines[:, shown] >= 0.95).any(axis=1))
     expected = to_shown | (np.triu(cosines[:, places] >= 0.95, 1) & ~to_shown[:, None]).any(axis=0)
     assert 5 < expected.sum() < 60
     np.testing.assert_array_equal(exploration._is_near(shown, places, 0.95), expected)
