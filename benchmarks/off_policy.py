@@ -31,9 +31,9 @@ from firstsight.recommend.off_policy.policy_estimates import (
 from firstsight.recommend.off_policy.remade_slates import SlateRemaker
 from firstsight.recommend.off_policy.slate_records import LoggedSlates
 from firstsight.recommend.semantic_ids.clusters import Clusters
+from firstsight.recommend.slates.rules.slate_settings import SlateSettings
 from firstsight.recommend.slates.slate_maker import SlateMaker
 from firstsight.recommend.slates.slate_policy import SlatePolicy
-from firstsight.recommend.slates.slate_settings import SlateSettings
 
 NOW = 1_790_000_000_000_000
 ITEMS, TOPICS, DIM, K = 600, 30, 32, 10

@@ -26,10 +26,10 @@ from firstsight.recommend.models.baselines import MeanProfile, Popularity
 from firstsight.recommend.semantic_ids.clusters import Clusters, assign_clusters
 from firstsight.recommend.slates.interest_ranking import InterestRecommender
 from firstsight.recommend.slates.interests import InterestSettings
+from firstsight.recommend.slates.rules.slate_settings import SlateSettings
 from firstsight.recommend.slates.slate_candidates import candidate_pool
 from firstsight.recommend.slates.slate_composer import SlateComposer
 from firstsight.recommend.slates.slate_maker import SlateMaker
-from firstsight.recommend.slates.slate_settings import SlateSettings
 
 NOW = 1_790_000_000_000_000
 DIM = 384

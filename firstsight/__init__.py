@@ -110,6 +110,7 @@ if TYPE_CHECKING:
     from firstsight.recommend.sequence.sequence_settings import SequenceSettings
     from firstsight.recommend.sequence.sequence_store import SequenceVersion
     from firstsight.recommend.sequence.user_export import ExportedUsers
+    from firstsight.recommend.slates.rules.slate_settings import SlateOptions, SlateSettings
     from firstsight.recommend.slates.slate_results import (
         InterestedUser,
         InterestedUsers,
@@ -119,7 +120,6 @@ if TYPE_CHECKING:
         Slate,
         UserInterest,
     )
-    from firstsight.recommend.slates.slate_settings import SlateOptions, SlateSettings
     from firstsight.records import Record, RecordList
     from firstsight.retrieval.evaluation.judgements import JudgedQuery
     from firstsight.retrieval.evaluation.search_evaluation import ModeComparison, ModeReport, QueryOutcome, SearchTask

@@ -83,7 +83,7 @@ _NAMES = {
         "Slate",
         "UserInterest",
     ),
-    "firstsight.recommend.slates.slate_settings": ("SlateOptions", "SlateSettings"),
+    "firstsight.recommend.slates.rules.slate_settings": ("SlateOptions", "SlateSettings"),
     "firstsight.records": ("Record", "RecordList"),
     "firstsight.retrieval.evaluation.judgements": ("JudgedQuery",),
     "firstsight.retrieval.evaluation.search_evaluation": ("ModeComparison", "ModeReport", "QueryOutcome", "SearchTask"),

@@ -8,7 +8,7 @@ import pytest
 
 from firstsight.duplicates.item_pairs import DuplicateOptions, DuplicateSettings
 from firstsight.keywords import check_keywords
-from firstsight.recommend.slates.slate_settings import SlateOptions, SlateSettings
+from firstsight.recommend.slates.rules.slate_settings import SlateOptions, SlateSettings
 from firstsight.retrieval.query import Query
 from firstsight.retrieval.query_settings import QuerySettings
 

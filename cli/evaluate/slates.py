@@ -14,7 +14,7 @@ from firstsight.cli.recommend.slate_numbers import read_limits, read_quotas
 
 if TYPE_CHECKING:
     from firstsight.recommend.off_policy.slate_evaluation import SlateEvaluation, SlatePolicyReport
-    from firstsight.recommend.slates.slate_settings import SlateOptions
+    from firstsight.recommend.slates.rules.slate_settings import SlateOptions
 
 SLATES_EXAMPLES = [
     "evaluate slates",

@@ -147,7 +147,7 @@ def recommend(
     db: options.DatabaseFlags,
 ) -> None:
     """Recommend items to a user, each with its reason; or list the users interested in an item."""
-    from firstsight.recommend.slates.slate_settings import KINDS
+    from firstsight.recommend.slates.rules.slate_settings import KINDS
 
     database = db.open()
     profile = profile or json_profile

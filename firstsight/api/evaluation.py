@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from firstsight.recommend.evaluation.next_item_evaluation import NextItemReport, Repeats
     from firstsight.recommend.evaluation.recommender_evaluation import ProtocolReport
     from firstsight.recommend.off_policy.slate_evaluation import SlateEvaluation
-    from firstsight.recommend.slates.slate_settings import SlateOptions
+    from firstsight.recommend.slates.rules.slate_settings import SlateOptions
     from firstsight.retrieval.evaluation.search_evaluation import SearchTask
     from firstsight.retrieval.pages.space_map import Method, SpaceMap
     from firstsight.storage.store import Store

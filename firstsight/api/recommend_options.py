@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TypedDict
 
-from firstsight.recommend.slates.slate_settings import SlateOptions
+from firstsight.recommend.slates.rules.slate_settings import SlateOptions
 
 
 class RecommendOptions(SlateOptions, total=False):

@@ -20,12 +20,12 @@ from firstsight.keywords import check_texts
 
 if TYPE_CHECKING:
     from firstsight.recommend.items import ItemSpace
+    from firstsight.recommend.slates.rules.slate_products import SlateProducts
+    from firstsight.recommend.slates.rules.slate_settings import SlateOptions, SlateSettings
     from firstsight.recommend.slates.slate_composer import Slot
     from firstsight.recommend.slates.slate_data import SlateData
     from firstsight.recommend.slates.slate_policy import SlatePolicy
-    from firstsight.recommend.slates.slate_products import SlateProducts
     from firstsight.recommend.slates.slate_results import InterestedUsers, SimilarItems, Slate
-    from firstsight.recommend.slates.slate_settings import SlateOptions, SlateSettings
     from firstsight.retrieval.moments import Moment
     from firstsight.storage.store import Store
 
@@ -71,7 +71,7 @@ class Recommender:
             experiment: name of the A/B experiment that decides the user's bucket, `Slate.bucket`.
             moments: give each video the stretch that suits the user's nearest interest best: its frames are compared
                 with the interest. None for a user without interests.
-            settings: fields of `firstsight.recommend.slates.slate_settings.SlateSettings`: k, quotas, explore,
+            settings: fields of `firstsight.recommend.slates.rules.slate_settings.SlateSettings`: k, quotas, explore,
                 diversity, …
 
         Returns:
@@ -88,7 +88,7 @@ class Recommender:
         from firstsight.recommend.events.interactions import History
         from firstsight.recommend.slates.ab_buckets import bucket_of
         from firstsight.recommend.slates.profiles import merge_histories, read_history, read_profile, utc_now
-        from firstsight.recommend.slates.slate_settings import SlateSettings
+        from firstsight.recommend.slates.rules.slate_settings import SlateSettings
 
         if isinstance(history, str):  # its letters would count as item ids
             check_texts("history", history)
@@ -187,11 +187,16 @@ class Recommender:
             QueryError: the item is unknown or has no vector, a kind is unknown, or a value is out of range.
             MissingDatabaseError: there is no database.
         """
-        from firstsight.recommend.slates.best_moments import best_moments
+        from firstsight.recommend.slates.moments.best_moments import best_moments
+        from firstsight.recommend.slates.moments.similar_clips import (
+            Similarity,
+            read_clip,
+            similar_to_clip,
+            wanted_moment,
+        )
         from firstsight.recommend.slates.profiles import utc_now
-        from firstsight.recommend.slates.similar_clips import Similarity, read_clip, similar_to_clip, wanted_moment
+        from firstsight.recommend.slates.rules.slate_settings import KINDS, check_collapse
         from firstsight.recommend.slates.slate_results import SimilarItem, SimilarItems
-        from firstsight.recommend.slates.slate_settings import KINDS, check_collapse
         from firstsight.retrieval.ranking.part_choice import has_frames
         from firstsight.retrieval.timed_product import timed_products_of_videos, videos_of_product
 

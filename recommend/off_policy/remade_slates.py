@@ -14,12 +14,12 @@ from firstsight.recommend.items import Places
 from firstsight.recommend.off_policy.policy_estimates import CrossFittedRewards, TargetPolicy
 from firstsight.recommend.off_policy.reward_model import RewardModel
 from firstsight.recommend.off_policy.slate_records import LoggedSlates, parse_settings
-from firstsight.recommend.slates.group_limits import GroupRules
-from firstsight.recommend.slates.slate_copies import CopyCodes
+from firstsight.recommend.slates.rules.group_limits import GroupRules
+from firstsight.recommend.slates.rules.slate_copies import CopyCodes
+from firstsight.recommend.slates.rules.slate_products import SlateProducts
+from firstsight.recommend.slates.rules.slate_settings import SlateSettings
 from firstsight.recommend.slates.slate_maker import SlateMaker
 from firstsight.recommend.slates.slate_policy import SlatePolicy
-from firstsight.recommend.slates.slate_products import SlateProducts
-from firstsight.recommend.slates.slate_settings import SlateSettings
 
 
 @dataclass(frozen=True)

@@ -37,11 +37,11 @@ from numpy.typing import NDArray
 from firstsight.recommend.events.interactions import History
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.semantic_ids.clusters import Clusters
-from firstsight.recommend.slates.group_limits import GroupRules
+from firstsight.recommend.slates.rules.group_limits import GroupRules
+from firstsight.recommend.slates.rules.slate_copies import CopyCodes
+from firstsight.recommend.slates.rules.slate_products import SlateProducts
+from firstsight.recommend.slates.rules.slate_settings import SlateSettings
 from firstsight.recommend.slates.slate_composer import RankedSlate, SlateComposer
-from firstsight.recommend.slates.slate_copies import CopyCodes
-from firstsight.recommend.slates.slate_products import SlateProducts
-from firstsight.recommend.slates.slate_settings import SlateSettings
 
 NEIGHBOURS = 3
 """Number of nearest clusters that are open to exploration, for each of the user's own clusters."""

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from firstsight.recommend.items import Places
 from firstsight.recommend.models.score_scaling import KindScale
-from firstsight.recommend.slates.group_limits import GroupRules
 from firstsight.recommend.slates.interest_ranking import Ranking
-from firstsight.recommend.slates.slate_products import SlateProducts, top_places
-from firstsight.recommend.slates.slate_settings import SlateSettings
+from firstsight.recommend.slates.rules.group_limits import GroupRules
+from firstsight.recommend.slates.rules.slate_products import SlateProducts, top_places
+from firstsight.recommend.slates.rules.slate_settings import SlateSettings
 from firstsight.retrieval.ranking.fusion import RRF_K
 
 MIN_AFFINITY = 1.0

@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.models.score_scaling import KindScale
-from firstsight.recommend.slates.exact_selection import select_exactly
-from firstsight.recommend.slates.group_limits import GroupRules
 from firstsight.recommend.slates.interest_ranking import Ranking
+from firstsight.recommend.slates.rules.exact_selection import select_exactly
+from firstsight.recommend.slates.rules.group_limits import GroupRules
+from firstsight.recommend.slates.rules.slate_copies import CopyCodes
+from firstsight.recommend.slates.rules.slate_products import SlateProducts
+from firstsight.recommend.slates.rules.slate_rules import SlateRules
+from firstsight.recommend.slates.rules.slate_settings import SlateSettings
 from firstsight.recommend.slates.slate_candidates import (
     MIN_AFFINITY,
     candidate_pool,
     candidate_values,
     interest_members,
 )
-from firstsight.recommend.slates.slate_copies import CopyCodes
-from firstsight.recommend.slates.slate_products import SlateProducts
-from firstsight.recommend.slates.slate_rules import SlateRules
-from firstsight.recommend.slates.slate_settings import SlateSettings
 
 Source = Literal[
     "recent", "lasting", "long_tail", "short_term", "long_term", "neighbours", "popular", "newest", "new", "nearby"

@@ -22,12 +22,12 @@ from firstsight.recommend.ranking.ranking_store import ranking_state
 from firstsight.recommend.semantic_ids.clusters import Clusters, assign_clusters
 from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks
 from firstsight.recommend.sequence.sequence_store import sequence_model_state
-from firstsight.recommend.slates.group_limits import GroupRules
-from firstsight.recommend.slates.slate_copies import CopyCodes, SlateCopies
+from firstsight.recommend.slates.rules.group_limits import GroupRules
+from firstsight.recommend.slates.rules.slate_copies import CopyCodes, SlateCopies
+from firstsight.recommend.slates.rules.slate_products import SlateProducts
+from firstsight.recommend.slates.rules.slate_settings import SlateSettings
 from firstsight.recommend.slates.slate_log import read_outcomes
 from firstsight.recommend.slates.slate_maker import SlateMaker
-from firstsight.recommend.slates.slate_products import SlateProducts
-from firstsight.recommend.slates.slate_settings import SlateSettings
 from firstsight.storage.product_groups import GROUP_COLUMN, VARIANT_IDS_COLUMN, count_merged_variants
 from firstsight.storage.store import Store
 

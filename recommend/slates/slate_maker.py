@@ -16,14 +16,14 @@ from firstsight.recommend.ranking.weighted_terms import WeightedTerms
 from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.sequence.sequence_recommender import SequenceRecommender
 from firstsight.recommend.slates.exploration import Exploration, ExplorationOutcomes
-from firstsight.recommend.slates.group_limits import GroupRules
 from firstsight.recommend.slates.interest_ranking import InterestRecommender, Ranking
 from firstsight.recommend.slates.interests import InterestSettings
+from firstsight.recommend.slates.rules.group_limits import GroupRules
+from firstsight.recommend.slates.rules.slate_copies import CopyCodes
+from firstsight.recommend.slates.rules.slate_products import SlateProducts, top_places
+from firstsight.recommend.slates.rules.slate_settings import SlateSettings
 from firstsight.recommend.slates.slate_composer import SlateComposer, Slot
-from firstsight.recommend.slates.slate_copies import CopyCodes
 from firstsight.recommend.slates.slate_policy import SlatePolicy
-from firstsight.recommend.slates.slate_products import SlateProducts, top_places
-from firstsight.recommend.slates.slate_settings import SlateSettings
 
 NEAREST_EVENTS = 3
 """Number of a user's events nearest to an item that decide how interested the user is in it."""

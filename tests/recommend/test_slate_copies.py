@@ -12,8 +12,8 @@ import pytest
 import firstsight
 from firstsight.duplicates.item_pairs import DuplicatePair, pairs_of_views
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.slates import slate_copies
-from firstsight.recommend.slates.slate_copies import SlateCopies
+from firstsight.recommend.slates.rules import slate_copies
+from firstsight.recommend.slates.rules.slate_copies import SlateCopies
 from firstsight.storage.store import Store
 from firstsight.vectors import EncoderSpec
 from tests.duplicates.video_codes import noisy, scenes, video, write_prints

@@ -12,7 +12,7 @@ import pytest
 import firstsight
 from firstsight.errors import QueryError
 from firstsight.indexer.columns.catalog_options import CatalogOptions
-from firstsight.recommend.slates.slate_products import SlateProducts, top_places
+from firstsight.recommend.slates.rules.slate_products import SlateProducts, top_places
 from tests.cli.calling import call_in_process, parse_json_lines
 from tests.indexer.shop import ColourEncoder, index, picture, write_csv
 

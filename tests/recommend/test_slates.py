@@ -20,11 +20,11 @@ from firstsight.recommend.ranking.item_content import ItemContent
 from firstsight.recommend.ranking.unfitted_ranking import unfitted_ranking
 from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.slates.exploration import ExplorationOutcomes
-from firstsight.recommend.slates.group_limits import GroupRules
 from firstsight.recommend.slates.interests import InterestSettings
+from firstsight.recommend.slates.rules.group_limits import GroupRules
+from firstsight.recommend.slates.rules.slate_settings import SlateSettings
 from firstsight.recommend.slates.slate_composer import Slot, spread
 from firstsight.recommend.slates.slate_maker import SlateMaker
-from firstsight.recommend.slates.slate_settings import SlateSettings
 
 NOW = 1_790_000_000_000_000
 TOPICS, EACH, DIM = 30, 60, 48

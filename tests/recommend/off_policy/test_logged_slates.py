@@ -18,7 +18,7 @@ from firstsight.errors import QueryError
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.slates import slate_log
 from firstsight.recommend.slates.ab_buckets import bucket_of
-from firstsight.recommend.slates.slate_settings import SlateOptions
+from firstsight.recommend.slates.rules.slate_settings import SlateOptions
 from firstsight.storage.side_tables import open_side_table
 from firstsight.storage.store import Store
 from tests.cli.calling import call_in_process, call_on_a_terminal

@@ -16,8 +16,8 @@ from firstsight.recommend.ranking.ranking_weights import RankingWeights, TermWei
 from firstsight.recommend.ranking.terms import ScoreTerms
 from firstsight.recommend.ranking.weighted_terms import WeightedTerms
 from firstsight.recommend.sequence.sequence_recommender import SequenceRecommender
+from firstsight.recommend.slates.rules.slate_settings import SlateSettings
 from firstsight.recommend.slates.slate_maker import SlateMaker
-from firstsight.recommend.slates.slate_settings import SlateSettings
 from tests.recommend.sequence.ordered_events import SMALL, random_space
 
 NOW_US = 10_000_000

@@ -15,10 +15,10 @@ from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.slates.ab_buckets import bucket_of
 from firstsight.recommend.slates.exploration import OpenGroup, inclusion
-from firstsight.recommend.slates.group_limits import GroupRules
+from firstsight.recommend.slates.rules.group_limits import GroupRules
+from firstsight.recommend.slates.rules.slate_settings import SlateSettings
 from firstsight.recommend.slates.slate_maker import SlateMaker
 from firstsight.recommend.slates.slate_policy import SlatePolicy
-from firstsight.recommend.slates.slate_settings import SlateSettings
 
 NOW = 1_790_000_000_000_000
 TOPICS, EACH = 12, 20

@@ -13,10 +13,10 @@ from firstsight.errors import QueryError
 from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.semantic_ids.clusters import Clusters
-from firstsight.recommend.slates.group_limits import GroupLimit, GroupRules, read_floors
+from firstsight.recommend.slates.rules.group_limits import GroupLimit, GroupRules, read_floors
+from firstsight.recommend.slates.rules.slate_products import SlateProducts
+from firstsight.recommend.slates.rules.slate_settings import SlateSettings
 from firstsight.recommend.slates.slate_maker import SlateMaker
-from firstsight.recommend.slates.slate_products import SlateProducts
-from firstsight.recommend.slates.slate_settings import SlateSettings
 
 NOW = 1_790_000_000_000_000
 N, SELLERS = 160, 5

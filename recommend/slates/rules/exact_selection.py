@@ -10,8 +10,8 @@ from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from firstsight.recommend.items import ItemSpace, Places
-from firstsight.recommend.slates.group_limits import GroupRules
-from firstsight.recommend.slates.slate_products import SlateProducts
+from firstsight.recommend.slates.rules.group_limits import GroupRules
+from firstsight.recommend.slates.rules.slate_products import SlateProducts
 
 MAX_CANDIDATES = 600
 """Candidates that are selected from: the best ones, and the best of each floor."""

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.slates.group_limits import GroupRules
-from firstsight.recommend.slates.slate_products import SlateProducts
+from firstsight.recommend.slates.rules.group_limits import GroupRules
+from firstsight.recommend.slates.rules.slate_products import SlateProducts
 
 
 class SlateRules:

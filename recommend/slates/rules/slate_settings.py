@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypedDict
 
 from firstsight.errors import QueryError
-from firstsight.recommend.slates.group_limits import GroupLimit, check_contradictions, read_caps, read_floors
+from firstsight.recommend.slates.rules.group_limits import GroupLimit, check_contradictions, read_caps, read_floors
 
 KINDS = ("product", "video", "live")
 MAX_SLOTS = 1_000

@@ -18,8 +18,8 @@ from firstsight.errors import FirstsightError
 from firstsight.media.policy import MediaPolicy
 from firstsight.media.stored_media import open_address
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.slates.best_moments import Wanted
-from firstsight.recommend.slates.slate_products import SlateProducts
+from firstsight.recommend.slates.moments.best_moments import Wanted
+from firstsight.recommend.slates.rules.slate_products import SlateProducts
 from firstsight.retrieval.query import Query
 from firstsight.retrieval.ranking.clip_ranking import rank_by_clip
 from firstsight.retrieval.ranking.fetch_batching import run_rankings

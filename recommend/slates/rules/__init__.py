@@ -1,0 +1,1 @@
+"""Settings of slates, and the rules between the items of one."""
