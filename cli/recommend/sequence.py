@@ -14,6 +14,9 @@ from firstsight.cli.output import print_json_lines, print_message, shown, wants_
 from firstsight.cli.progress import RowProgress
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from firstsight.recommend.ranking.ranking_store import RankingVersion
     from firstsight.recommend.sequence.sequence_store import SequenceVersion
 
 app = group(
@@ -119,12 +122,19 @@ def fit(
             f"sequence model {made.version} is stored but not in use: it does not improve held-out rankings. To use "
             f"it all the same: firstsight sequence use {made.version}"
         )
-    ranking = next((version for version in opened.ranking.versions() if version.in_use), None)
-    if made.in_use and ranking is not None and "sequence" not in ranking.terms:
-        print_message(
-            f"ranking {ranking.version} in use was fitted without a sequence model, so it has no weight for the new "
-            "one. To find one, fit the ranking again: firstsight ranking fit"
-        )
+    if made.in_use and (hint := ranking_hint(opened.ranking.versions())):
+        print_message(hint)
+
+
+def ranking_hint(rankings: Sequence[RankingVersion]) -> str | None:
+    """What to do if the ranking in use has no weight for a sequence model; None if it has one, or none is in use."""
+    for ranking in rankings:
+        if ranking.in_use and "sequence" not in ranking.terms:
+            return (
+                f"ranking {ranking.version} in use was fitted without a sequence model, so it has no weight for the "
+                "new one. To find one, fit the ranking again: firstsight ranking fit"
+            )
+    return None
 
 
 @command(app, "list", examples=["sequence list --json"])

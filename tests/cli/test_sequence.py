@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import firstsight
+from firstsight.cli.recommend.sequence import ranking_hint
+from firstsight.recommend.ranking.ranking_store import RankingVersion
+from firstsight.recommend.ranking.ranking_weights import RankingWeights, TermWeight
 from firstsight.storage.store import Store
 from tests.cli.calling import Run
 
@@ -55,3 +60,12 @@ def test_a_model_is_fitted_and_used_and_writes_vectors(run: Run, sample_db: Path
     assert code == 2
     assert "ends in none of .parquet, .arrow, .jsonl" in err
     assert run("sequence", "use", "soon", *at)[0] == 2
+
+
+def test_a_ranking_without_a_weight_for_the_model_is_to_be_fitted_again() -> None:
+    weights = RankingWeights({"popularity": TermWeight(1.0)}, {})
+    ranking = RankingVersion(3, datetime.now(UTC), True, weights, {})
+    assert "ranking 3 in use was fitted without" in (ranking_hint([ranking]) or "")
+    assert ranking_hint([replace(ranking, in_use=False)]) is None
+    weighed = RankingWeights({"sequence": TermWeight(1.0)}, {})
+    assert ranking_hint([replace(ranking, weights=weighed)]) is None
