@@ -24,8 +24,8 @@ from firstsight.recommend.events.interactions import DAY_US, History, Interactio
 from firstsight.recommend.items import NEVER, ItemSpace, Places
 from firstsight.recommend.models.baselines import MeanProfile, Popularity
 from firstsight.recommend.semantic_ids.clusters import Clusters, assign_clusters
-from firstsight.recommend.slates.interest_ranking import InterestRecommender
-from firstsight.recommend.slates.interests import InterestSettings
+from firstsight.recommend.slates.interests.interest_ranking import InterestRecommender
+from firstsight.recommend.slates.interests.interests import InterestSettings
 from firstsight.recommend.slates.rules.slate_settings import SlateSettings
 from firstsight.recommend.slates.slate_candidates import candidate_pool
 from firstsight.recommend.slates.slate_composer import SlateComposer

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.models.score_scaling import KindScale
-from firstsight.recommend.slates.interest_ranking import Ranking
+from firstsight.recommend.slates.interests.interest_ranking import Ranking
 from firstsight.recommend.slates.rules.exact_selection import select_exactly
 from firstsight.recommend.slates.rules.group_limits import GroupRules
 from firstsight.recommend.slates.rules.slate_copies import CopyCodes

@@ -16,8 +16,8 @@ from firstsight.recommend.ranking.weighted_terms import WeightedTerms
 from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.sequence.sequence_recommender import SequenceRecommender
 from firstsight.recommend.slates.exploration import Exploration, ExplorationOutcomes
-from firstsight.recommend.slates.interest_ranking import InterestRecommender, Ranking
-from firstsight.recommend.slates.interests import InterestSettings
+from firstsight.recommend.slates.interests.interest_ranking import InterestRecommender, Ranking
+from firstsight.recommend.slates.interests.interests import InterestSettings
 from firstsight.recommend.slates.rules.group_limits import GroupRules
 from firstsight.recommend.slates.rules.slate_copies import CopyCodes
 from firstsight.recommend.slates.rules.slate_products import SlateProducts, top_places

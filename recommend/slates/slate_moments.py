@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.slates.interests import Interest
+from firstsight.recommend.slates.interests.interests import Interest
 from firstsight.recommend.slates.moments.best_moments import Wanted, best_moments
 from firstsight.retrieval.moments import Moment
 from firstsight.storage.store import Store

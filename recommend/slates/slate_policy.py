@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from firstsight.recommend.items import Places
 from firstsight.recommend.slates.exploration import OpenGroup
-from firstsight.recommend.slates.interest_ranking import Ranking
+from firstsight.recommend.slates.interests.interest_ranking import Ranking
 from firstsight.recommend.slates.slate_composer import RankedSlate, SlateComposer, Slot
 
 

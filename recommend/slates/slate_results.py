@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from firstsight.recommend.slates.interests import InterestKind
+from firstsight.recommend.slates.interests.interests import InterestKind
 from firstsight.recommend.slates.slate_composer import Source
 from firstsight.records import Record, RecordList
 from firstsight.retrieval.moments import Moment

@@ -19,7 +19,7 @@ from firstsight.recommend.events.event_log import Events
 from firstsight.recommend.events.event_reader import EventOptions
 from firstsight.recommend.events.event_rows import hash_user_id
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.slates.interests import InterestSettings, lasting_interests
+from firstsight.recommend.slates.interests.interests import InterestSettings, lasting_interests
 from firstsight.storage.quoted_names import quote_name
 from tests.recommend.conftest import MakeStore
 from tests.recommend.synthetic_events import clustered_space

@@ -10,7 +10,7 @@ import pytest
 
 import firstsight
 from firstsight.recommend.sequence.sequence_settings import SequenceSettings
-from tests.recommend.test_recommending import FRUIT, MUSIC
+from tests.recommend.slates.test_recommending import FRUIT, MUSIC
 
 SETTINGS = SequenceSettings(
     layers=1, width=16, heads=2, events=8, dropout=0.0, content_dropout=0.0, batch=64, epochs=15, learning_rate=1e-2

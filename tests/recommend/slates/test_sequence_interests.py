@@ -11,7 +11,7 @@ from firstsight.recommend.ranking.item_content import ItemContent
 from firstsight.recommend.ranking.unfitted_ranking import unfitted_ranking
 from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.sequence.sequence_recommender import SequenceRecommender
-from firstsight.recommend.slates.interests import Interest, InterestSettings, combine_interests
+from firstsight.recommend.slates.interests.interests import Interest, InterestSettings, combine_interests
 from firstsight.recommend.slates.rules.slate_settings import SlateSettings
 from firstsight.recommend.slates.slate_maker import SlateMaker
 from tests.recommend.sequence.ordered_events import SMALL, ordered_log, random_space, successors

@@ -20,7 +20,7 @@ from firstsight.recommend.ranking.item_content import ItemContent
 from firstsight.recommend.ranking.unfitted_ranking import unfitted_ranking
 from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.slates.exploration import ExplorationOutcomes
-from firstsight.recommend.slates.interests import InterestSettings
+from firstsight.recommend.slates.interests.interests import InterestSettings
 from firstsight.recommend.slates.rules.group_limits import GroupRules
 from firstsight.recommend.slates.rules.slate_settings import SlateSettings
 from firstsight.recommend.slates.slate_composer import Slot, spread
@@ -353,6 +353,6 @@ def test_comparing_in_principal_directions_first_changes_nothing(monkeypatch: py
     space = ItemSpace.of([f"i{n:04}" for n in range(4000)], vectors.astype(np.float32))
     history = History.of(rng.permutation(4000)[:40], NOW - np.arange(40)[::-1] * DAY_US)
     exact = places_of(make(SlateMaker(space), history))
-    monkeypatch.setattr("firstsight.recommend.slates.interest_ranking.EXACT_ITEMS", 100)
+    monkeypatch.setattr("firstsight.recommend.slates.interests.interest_ranking.EXACT_ITEMS", 100)
     quick = places_of(make(SlateMaker(space), history))
     assert len(set(exact.tolist()) & set(quick.tolist())) >= 19

@@ -12,8 +12,8 @@ from firstsight.recommend.events.interactions import History
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.models.score_scaling import KindScale
 from firstsight.recommend.sequence.sequence_recommender import SequenceRecommender
-from firstsight.recommend.slates.content_scale import ContentScale
-from firstsight.recommend.slates.interests import Interest, InterestSettings
+from firstsight.recommend.slates.interests.content_scale import ContentScale
+from firstsight.recommend.slates.interests.interests import Interest, InterestSettings
 
 
 class SequenceInterests:

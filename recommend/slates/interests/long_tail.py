@@ -6,7 +6,7 @@ import numpy as np
 
 from firstsight.recommend.events.interactions import DAY_US, History
 from firstsight.recommend.semantic_ids.clusters import Clusters
-from firstsight.recommend.slates.interests import Interest, InterestSettings, medoid_of, unit
+from firstsight.recommend.slates.interests.interests import Interest, InterestSettings, medoid_of, unit
 
 FORGOTTEN_DAYS = 30
 """Days without an event after which recency loses an interest."""

@@ -18,16 +18,16 @@ from firstsight.recommend.ranking.unfitted_ranking import unfitted_ranking
 from firstsight.recommend.ranking.weighted_terms import WeightedTerms
 from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.sequence.sequence_recommender import SequenceRecommender
-from firstsight.recommend.slates.content_scale import ContentScale
-from firstsight.recommend.slates.interests import (
+from firstsight.recommend.slates.interests.content_scale import ContentScale
+from firstsight.recommend.slates.interests.interests import (
     Interest,
     InterestSettings,
     combine_interests,
     lasting_interests,
     recent_interest,
 )
-from firstsight.recommend.slates.long_tail import long_tail_interests
-from firstsight.recommend.slates.sequence_interests import SequenceInterests
+from firstsight.recommend.slates.interests.long_tail import long_tail_interests
+from firstsight.recommend.slates.interests.sequence_interests import SequenceInterests
 
 
 @dataclass(frozen=True)
