@@ -16,7 +16,7 @@ from firstsight.retrieval.ranking.clip_ranking import clip_similarity
 from tests.media.streams import needs_ffmpeg
 from tests.retrieval.synthetic_items import SyntheticItems
 
-SAMPLE = Path(__file__).parents[2] / "sample_media"
+SAMPLE = Path(__file__).parents[3] / "sample_media"
 
 
 @pytest.fixture(scope="module")
