@@ -211,6 +211,19 @@ class TableFlags:
         self.print_table([*first, *headings], [[name, *row] for name, _, rows in tables for row in rows])
 
 
+def parse_version(text: str) -> int | None:
+    """The number of a model's version; None for "none".
+
+    Raises:
+        typer.BadParameter: the text is neither.
+    """
+    if text == "none":
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise typer.BadParameter(f"{text!r} is no version; give its number, or none")
+    return int(text)
+
+
 def split_columns(texts: Iterable[str]) -> list[str]:
     """Read the names of --columns.
 

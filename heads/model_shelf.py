@@ -126,6 +126,26 @@ class ModelShelf(Generic[T]):
             raise spec.error(f"{spec.noun}s {list(versions)} are for {slots}; promote one of each {spec.slot_noun}")
         self._update(is_in(spec.slot, slots) if spec.slot else "true", is_in("version", versions))
 
+    def chosen(self, version: int | None = None) -> T | None:
+        """Return a version by its number; by default the first one in use, None without one.
+
+        Raises:
+            QueryError, or the error of the spec: there is no such version.
+        """
+        return next(iter(self.in_use()), None) if version is None else self.get(version)
+
+    def switch(self, version: int | None) -> None:
+        """Put a version into use instead of the present one of its slot; None takes all versions out of use.
+
+        Raises:
+            QueryError, or the error of the spec: there is no such version.
+            StoreError: the database cannot be written.
+        """
+        if version is None:
+            self.drop()
+        else:
+            self.use([version])
+
     def drop(self, versions: Sequence[int] | None = None) -> None:
         """Take versions out of use, by default all; they stay stored.
 

@@ -57,9 +57,8 @@ def use(
     db: options.DatabaseFlags,
 ) -> None:
     """Use a version instead of the current one, or none."""
-    if version != "none" and not (version.isascii() and version.isdigit()):
-        raise typer.BadParameter(f"{version!r} is no version; give its number, or none")
-    db.open().personal_search.use(None if version == "none" else int(version))
+    number = options.parse_version(version)
+    db.open().personal_search.use(number)
     print_message("searches are not personalised" if version == "none" else f"version {version} is now in use")
 
 

@@ -64,9 +64,8 @@ def use(
     db: options.DatabaseFlags,
 ) -> None:
     """Use a version instead of the current one, or none."""
-    if version != "none" and not (version.isascii() and version.isdigit()):
-        raise typer.BadParameter(f"{version!r} is no version; give its number, or none")
-    db.open().ranking.use(None if version == "none" else int(version))
+    number = options.parse_version(version)
+    db.open().ranking.use(number)
     print_message("no fitted ranking is in use" if version == "none" else f"ranking {version} is now in use")
 
 

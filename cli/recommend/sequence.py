@@ -154,9 +154,8 @@ def use(
     db: options.DatabaseFlags,
 ) -> None:
     """Use a version instead of the current one, or none."""
-    if version != "none" and not (version.isascii() and version.isdigit()):
-        raise typer.BadParameter(f"{version!r} is no version; give its number, or none")
-    db.open().sequence.use(None if version == "none" else int(version))
+    number = options.parse_version(version)
+    db.open().sequence.use(number)
     print_message("no sequence model is in use" if version == "none" else f"sequence model {version} is now in use")
 
 

@@ -110,11 +110,9 @@ class ColdStartModel:
             EncoderMismatchError: the model was fitted on vectors of another encoder.
             StoreError: the stored model is damaged.
         """
-        shelf = ModelShelf(store, SHELF_SPEC)
-        rows = shelf.in_use() if version is None else [shelf.get(version)]
-        if not rows:
+        row = ModelShelf(store, SHELF_SPEC).chosen(version)
+        if row is None:
             return None
-        row = rows[0]
         if row["fingerprint"] != store.spec.fingerprint:
             raise EncoderMismatchError(
                 f"cold-start model {row['version']} was fitted on vectors of another encoder "
@@ -225,12 +223,8 @@ def use_cold_start_model(store: Store, version: int | None, *, wait_s: float = 0
         DatabaseBusyError: another process is still writing after `wait_s`.
         StoreError: the database cannot be written.
     """
-    shelf = ModelShelf(store, SHELF_SPEC)
     with store.writing(wait_s):
-        if version is None:
-            shelf.drop()
-        else:
-            shelf.use([version])
+        ModelShelf(store, SHELF_SPEC).switch(version)
 
 
 def _parse_version(row: dict[str, Any]) -> ColdStartVersion:

@@ -162,7 +162,4 @@ def use_version(store: Store, version: int | None, *, wait_s: float) -> None:
                 f"{figures['gain_low']:.4f} and {figures['gain_high']:.4f}); it is {RULE}"
             )
     with store.writing(wait_s):
-        if version is None:
-            shelf.drop()
-        else:
-            shelf.use([version])
+        shelf.switch(version)

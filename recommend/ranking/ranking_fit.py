@@ -77,8 +77,9 @@ def fit_to_log(
     began = time.perf_counter()
     check_enough_events(events)
     on_progress("reading titles and texts")
-    words = WordSpace.fit(read_texts(store, space))
-    content = read_content(store, space, words)
+    texts = read_texts(store, space)
+    words = WordSpace.fit(texts)
+    content = ItemContent(space, words.transform(texts), read_prices(store, space))
     drawn = _draw_users(events, seed)
     on_progress(f"choosing the settings of the blend on {len(drawn):,} events")
     settings = choose_settings(drawn, content_vectors(space, content.words)).settings

@@ -178,12 +178,8 @@ def use_ranking(store: Store, version: int | None, *, wait_s: float = 0.0) -> No
         DatabaseBusyError: another process is still writing after `wait_s`.
         StoreError: the database cannot be written.
     """
-    shelf = ModelShelf(store, SHELF_SPEC)
     with store.writing(wait_s):
-        if version is None:
-            shelf.drop()
-        else:
-            shelf.use([version])
+        ModelShelf(store, SHELF_SPEC).switch(version)
 
 
 def load_ranking(store: Store, space: ItemSpace, version: int | None = None) -> StoredRanking | None:
@@ -199,11 +195,9 @@ def load_ranking(store: Store, space: ItemSpace, version: int | None = None) -> 
         EncoderMismatchError: it was fitted on vectors of another encoder.
         StoreError: it is damaged, or of a newer firstsight.
     """
-    shelf = ModelShelf(store, SHELF_SPEC)
-    rows = shelf.in_use() if version is None else [shelf.get(version)]
-    if not rows:
+    row = ModelShelf(store, SHELF_SPEC).chosen(version)
+    if row is None:
         return None
-    row = rows[0]
     if row["fingerprint"] != store.spec.fingerprint:
         raise EncoderMismatchError(
             f"ranking {row['version']} was fitted on vectors of another encoder ({row['fingerprint'][:12]}); fit it "

@@ -174,11 +174,9 @@ def read_stored_model(store: Store, version: int | None = None) -> StoredModel |
     """
     from firstsight.recommend.sequence.weight_files import from_bytes
 
-    shelf = ModelShelf(store, SHELF_SPEC)
-    rows = shelf.in_use() if version is None else [shelf.get(version)]
-    if not rows:
+    row = ModelShelf(store, SHELF_SPEC).chosen(version)
+    if row is None:
         return None
-    row = rows[0]
     if row["fingerprint"] != store.spec.fingerprint:
         raise EncoderMismatchError(
             f"sequence model {row['version']} was fitted on vectors of another encoder ({row['fingerprint'][:12]}); "
@@ -246,12 +244,8 @@ def use_sequence_model(store: Store, version: int | None, *, wait_s: float = 0.0
         DatabaseBusyError: another process is still writing after `wait_s`.
         StoreError: the database cannot be written.
     """
-    shelf = ModelShelf(store, SHELF_SPEC)
     with store.writing(wait_s):
-        if version is None:
-            shelf.drop()
-        else:
-            shelf.use([version])
+        ModelShelf(store, SHELF_SPEC).switch(version)
 
 
 def sequence_model_state(store: Store) -> int:
