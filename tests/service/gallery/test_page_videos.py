@@ -114,7 +114,7 @@ def test_keys_seek_and_pause_the_focused_player(page: Page, videos: str) -> None
     tall.locator(".play").click()
     video = tall.locator("video")
     expect(video).to_be_focused()
-    page.wait_for_function("() => document.querySelector('[data-item=tall] video').readyState >= 2")
+    expect(video).to_have_js_property("paused", False)  # a video whose autoplay is yet to begin counts as paused
     page.keyboard.press("k")
     expect(video).to_have_js_property("paused", True)
     for key, expected in (("j", 0), ("ArrowRight", 5), ("ArrowLeft", 0), ("l", 8)):
