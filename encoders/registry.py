@@ -23,10 +23,9 @@ Family: TypeAlias = Callable[[str, EncoderOptions], Encoder]
 
 def _starter(model: str, options: EncoderOptions) -> Encoder:
     from firstsight.encoders.starter.starter_encoder import StarterEncoder
+    from firstsight.encoders.starter.starter_model import StarterModel
 
-    if model:
-        raise EncoderError(f"starter takes no model name; use --encoder starter, not starter:{model}")
-    return StarterEncoder(options.runtime, options.threads)
+    return StarterEncoder(options.runtime, options.threads, StarterModel.of_folder(model) if model else None)
 
 
 def _open_clip(model: str, options: EncoderOptions) -> Encoder:
@@ -111,8 +110,8 @@ def load_encoder(
     """Load an encoder by its name.
 
     Args:
-        name: `starter`, `open_clip:ARCH/TAG`, `open_clip:ARCH@FILE`, `open_clip:hf-hub:ORG/NAME`, `open_clip:FOLDER`,
-            `transformers:ORG/NAME`, `transformers:FOLDER`, or a family of an installed package.
+        name: `starter`, `starter:FOLDER`, `open_clip:ARCH/TAG`, `open_clip:ARCH@FILE`, `open_clip:hf-hub:ORG/NAME`,
+            `open_clip:FOLDER`, `transformers:ORG/NAME`, `transformers:FOLDER`, or a family of an installed package.
         runtime: "auto" for the fastest runtime that keeps the reference vectors, "fast" to allow int8 after a
             calibration, or ENGINE:PRECISION of torch, torch-compile (fp32, bf16, fp16) and openvino (fp32, bf16, int8).
         device: "cpu", "cuda", "cuda:1" or "mps"; by default the best available one.

@@ -10,7 +10,22 @@ from typing import Literal
 from firstsight.errors import OptionalDependencyError
 
 Extra = Literal[
-    "az", "evaluate", "gs", "heic", "int8", "pandas", "recommend", "rerank", "s3", "serve", "siglip", "umap", "xlsx"
+    "az",
+    "evaluate",
+    "gs",
+    "heic",
+    "int8",
+    "multilingual",
+    "onnx",
+    "pandas",
+    "recommend",
+    "rerank",
+    "s3",
+    "serve",
+    "siglip",
+    "tune",
+    "umap",
+    "xlsx",
 ]
 """An extra of firstsight; pyproject.toml lists its packages."""
 

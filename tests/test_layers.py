@@ -23,6 +23,7 @@ LAYERS = [
     {"heads"},
     {"retrieval"},
     {"recommend", "safety"},
+    {"tuning"},
     {"api"},
     {"database"},
     {""},  # firstsight itself: the public names
@@ -31,7 +32,7 @@ LAYERS = [
     {"__main__"},
 ]
 PACKAGES = ["storage", "media", "encoders", "indexer", "duplicates", "heads", "retrieval", "recommend", "safety"]
-PACKAGES += ["service", "cli"]
+PACKAGES += ["tuning", "service", "cli"]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 

@@ -61,7 +61,8 @@ def needed_repositories(name: str) -> NeededRepositories:
     if family not in families() or (family == "starter" and model):
         load_with_options(name, EncoderOptions())  # raises the error for this name
     if family == "starter":
-        return NeededRepositories(note="starter is installed with firstsight; there is nothing to download")
+        place = f"{model} is a folder" if model else "starter is installed with firstsight"
+        return NeededRepositories(note=f"{place}; there is nothing to download")
     if family == "open_clip":
         from firstsight.encoders.families import open_clip_names
 

@@ -105,8 +105,9 @@ def list_models(text: str = "", *, everything: bool = False) -> list[ModelEntry]
 
 
 def _short_list(cached: dict[str, CachedRepository]) -> Iterator[ModelEntry]:
-    from firstsight.encoders.starter.starter_encoder import BRIDGE_PATH, DIM, IMAGE_SIZE, NAME
+    from firstsight.encoders.starter.starter_encoder import DIM
     from firstsight.encoders.starter.starter_files import PICTURE_WEIGHTS, TEXT_WEIGHTS
+    from firstsight.encoders.starter.starter_model import BRIDGE_PATH, IMAGE_SIZE, NAME
 
     size = PICTURE_WEIGHTS.size + TEXT_WEIGHTS.size + BRIDGE_PATH.stat().st_size
     yield ModelEntry(NAME, DIM, IMAGE_SIZE, size, True, "installed with firstsight", "English; small, the default")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.util import find_spec
@@ -16,8 +15,9 @@ from PIL import Image
 from firstsight.encoders.base import EncoderSpec, ImageInput, Tower, Vectors
 from firstsight.encoders.encoder_options import AUTO, FAST, EncoderOptions, Runtime
 from firstsight.encoders.input_lists import as_images, as_texts
-from firstsight.encoders.starter.bridge import TEMPERATURE, Bridge
-from firstsight.encoders.starter.starter_files import PICTURE_WEIGHTS, TEXT_WEIGHTS, TOKENIZER, PackagedFile
+from firstsight.encoders.starter.bridge import Bridge
+from firstsight.encoders.starter.starter_files import PICTURE_WEIGHTS, TEXT_WEIGHTS, TOKENIZER
+from firstsight.encoders.starter.starter_model import IMAGE_SIZE, NAME, PREPROCESSING, StarterModel
 from firstsight.errors import EncoderError, MediaError
 from firstsight.media.pictures import open_picture
 
@@ -25,37 +25,14 @@ if TYPE_CHECKING:
     import openvino as ov
     from tokenizers import Tokenizer
 
-NAME = "starter"
+    from firstsight.encoders.starter.towers import MiniLM
+
 DIM = 384
-IMAGE_SIZE = 260
 MAX_TOKENS = 256  # the training context of all-MiniLM-L6-v2; a title has 5 to 30 tokens
 IMAGE_BATCH = 32  # scaling the next batch in a thread gained nothing on two cores
 TEXT_BATCH = 64
 
-# Raise when decoding, resizing, tokenising or a tower's arithmetic changes: part of the fingerprint and of the names of
-# the exported graphs.
-PREPROCESSING = 1
-
 RUNTIMES = (Runtime("openvino"), Runtime("torch"))
-
-BRIDGE_PATH = Path(__file__).parent / "weights" / "starter-bridge.safetensors"
-
-
-def _fingerprint() -> str:
-    """Compute a digest of everything that changes the vectors.
-
-    Uses the recorded digests of the towers: hashing 115 MB would add a third of a second to every start. Their sizes
-    are checked at each opening, and their bytes before the export of a graph. The bridge is hashed itself, because a
-    developer may train it again.
-    """
-    digest = hashlib.sha256(f"{NAME} preprocessing {PREPROCESSING} temperature {TEMPERATURE}".encode())
-    for file in (PICTURE_WEIGHTS, TEXT_WEIGHTS, TOKENIZER):
-        digest.update(bytes.fromhex(file.sha256))
-    try:
-        digest.update(BRIDGE_PATH.read_bytes())
-    except OSError as error:
-        raise EncoderError(f"the bridge of {NAME} cannot be read ({error}): install firstsight again") from error
-    return digest.hexdigest()
 
 
 def fit_square(picture: Image.Image, side: int = IMAGE_SIZE) -> NDArray[np.uint8]:
@@ -89,13 +66,14 @@ class StarterEncoder:
         runtime: "torch" or "openvino". "auto" (and "fast") selects torch with a CUDA device, else OpenVINO. Both give
             the same vectors (cosine above .9999).
         threads: CPU threads; by default all CPUs that this process may use.
+        model: a variant of the encoder; the built-in one if None.
 
     Raises:
-        EncoderError: if the runtime is unknown or not available for `starter`, `threads` is below one, or the bridge
-            cannot be read.
+        EncoderError: if the runtime is unknown or not available for `starter`, `threads` is below one, or the model's
+            files cannot be read.
     """
 
-    def __init__(self, runtime: str = AUTO, threads: int | None = None) -> None:
+    def __init__(self, runtime: str = AUTO, threads: int | None = None, model: StarterModel | None = None) -> None:
         options = EncoderOptions(runtime, threads=threads)
         chosen = _fastest() if runtime in (AUTO, FAST) else Runtime.parse(runtime)
         if chosen not in RUNTIMES:
@@ -106,7 +84,8 @@ class StarterEncoder:
         self.runtime = str(chosen)
         self._engine = chosen.engine
         self._threads = options.cpu_threads
-        self.spec = EncoderSpec(NAME, DIM, IMAGE_SIZE, _fingerprint(), decode_factor=2)
+        self.model = model = model or StarterModel()
+        self.spec = EncoderSpec(model.name, DIM, model.image_size, model.fingerprint(), decode_factor=2)
 
     def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
         """Encode pictures, in order; each is padded with white to a square and not cropped.
@@ -144,18 +123,18 @@ class StarterEncoder:
             first: position of the first picture, for error messages.
 
         Returns:
-            (n, 260, 260, 3) uint8 RGB.
+            (n, side, side, 3) uint8 RGB; the side of the built-in model is 260.
 
         Raises:
             MediaError: if a picture cannot be read; the message gives its position.
         """
-        return np.stack([_read(image, first + i) for i, image in enumerate(images)])
+        return np.stack([_read(image, first + i, self.model.image_size) for i, image in enumerate(images)])
 
     def picture_outputs(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Run the picture tower without the bridge, as the bridge's training needs.
 
         Args:
-            pixels: (n, 260, 260, 3) RGB, n >= 1.
+            pixels: (n, side, side, 3) RGB, n >= 1.
 
         Returns:
             (n, 1280) pooled features and (n, 1000) ImageNet logits.
@@ -179,7 +158,7 @@ class StarterEncoder:
     @cached_property
     def bridge(self) -> Bridge:
         """The bridge between the towers, loaded at first use."""
-        return Bridge.load(BRIDGE_PATH)
+        return Bridge.load(self.model.bridge)
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
@@ -200,31 +179,45 @@ class StarterEncoder:
             return TorchTower(load_picture_tower(PICTURE_WEIGHTS.verify()), threads=self._threads)
         from firstsight.encoders.runtimes.openvino_runtime import OpenVinoTower
 
-        name = _graph_name("pictures", PICTURE_WEIGHTS)
+        size = self.model.image_size
+        name = _graph_name("pictures" if size == IMAGE_SIZE else f"pictures-{size}", PICTURE_WEIGHTS.sha256)
         # Pictures/s on 2 cores in f32: 98 one by one on 2 streams of 1 thread, 90 on 1 stream of 2 threads, 82 in
         # batches of 32; torch at most 47. Batches of one also make a vector independent of its batch.
         return OpenVinoTower.load_shared(
-            name, _export_picture_tower, streams=self._threads, threads=self._threads, rows=1
+            name, lambda: _export_picture_tower(size), streams=self._threads, threads=self._threads, rows=1
         )
 
     @cached_property
     def _text_tower(self) -> Tower:
         if self._engine == "torch":
             from firstsight.encoders.runtimes.torch_runtime import TorchTower
-            from firstsight.encoders.starter.towers import load_text_tower
 
-            return TorchTower(load_text_tower(TEXT_WEIGHTS.verify()), threads=self._threads)
+            return TorchTower(self.load_text_tower(), threads=self._threads)
         from firstsight.encoders.runtimes.openvino_runtime import OpenVinoTower
 
-        TEXT_WEIGHTS.locate()
-        name = _graph_name("texts", TEXT_WEIGHTS)
+        if self.model.text_tower is None:
+            TEXT_WEIGHTS.locate()
+        name = _graph_name("texts", self.model.text_tower_digest())
         # One stream is as fast as two on long lists (460 titles/s), and a single query gets every thread.
-        return OpenVinoTower.load_shared(name, _export_text_tower, streams=1, threads=self._threads, rows=TEXT_BATCH)
+        return OpenVinoTower.load_shared(
+            name, lambda: _export_text_tower(self.load_text_tower()), streams=1, threads=self._threads, rows=TEXT_BATCH
+        )
+
+    def load_text_tower(self) -> MiniLM:
+        """Load the text tower for torch, in evaluation mode: for its export, and for training it.
+
+        Raises:
+            EncoderError: the weights cannot be read, or are damaged.
+        """
+        from firstsight.encoders.starter.towers import load_changed_text_tower, load_text_tower
+
+        path = self.model.text_tower
+        return load_text_tower(TEXT_WEIGHTS.verify()) if path is None else load_changed_text_tower(path)
 
 
-def _read(image: ImageInput, position: int) -> NDArray[np.uint8]:
+def _read(image: ImageInput, position: int, side: int) -> NDArray[np.uint8]:
     try:
-        return fit_square(open_picture(image, min_side=2 * IMAGE_SIZE))
+        return fit_square(open_picture(image, min_side=2 * side), side)
     except MediaError as error:
         raise MediaError(error.reason, f"picture {position}: {error}") from error
 
@@ -247,26 +240,25 @@ def _fastest() -> Runtime:
     return RUNTIMES[1] if has_cuda or find_spec("openvino") is None else RUNTIMES[0]
 
 
-def _graph_name(tower: str, weights: PackagedFile) -> str:
-    return f"{NAME}-{tower}-{PREPROCESSING}-{weights.sha256[:16]}"
+def _graph_name(tower: str, sha256: str) -> str:
+    return f"{NAME}-{tower}-{PREPROCESSING}-{sha256[:16]}"
 
 
-def _export_picture_tower() -> ov.Model:
+def _export_picture_tower(side: int) -> ov.Model:
     import torch
 
     from firstsight.encoders.runtimes.openvino_runtime import export
     from firstsight.encoders.starter.towers import load_picture_tower
 
     tower = load_picture_tower(PICTURE_WEIGHTS.verify())
-    shape = (1, IMAGE_SIZE, IMAGE_SIZE, 3)
+    shape = (1, side, side, 3)
     return export(tower, (torch.zeros(shape, dtype=torch.uint8),), (shape,))
 
 
-def _export_text_tower() -> ov.Model:
+def _export_text_tower(tower: MiniLM) -> ov.Model:
     import torch
 
     from firstsight.encoders.runtimes.openvino_runtime import export
-    from firstsight.encoders.starter.towers import load_text_tower
 
     example = torch.ones((2, 7), dtype=torch.int64)
-    return export(load_text_tower(TEXT_WEIGHTS.verify()), (example, example), ((-1, -1), (-1, -1)))
+    return export(tower, (example, example), ((-1, -1), (-1, -1)))

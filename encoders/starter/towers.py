@@ -8,13 +8,17 @@ transformers. This file imports torch: import it only to run torch or to export 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
+
+from firstsight.errors import EncoderError, first_line
 
 PIXEL_MEAN, PIXEL_STD = 0.498, 0.502  # of pixels in [0, 1]: (x - 127) / 128, as the network was trained
 
@@ -99,14 +103,18 @@ class EfficientNetLite2(nn.Module):
         return features, self._fc(features)
 
 
+HEAD_SIZE = 32
+
+
 class _Layer(nn.Module):
     """A post-norm transformer layer of BERT."""
 
     def __init__(self, dim: int, heads: int, hidden: int) -> None:
         super().__init__()
         self.heads = heads
-        self.query, self.key, self.value = nn.Linear(dim, dim), nn.Linear(dim, dim), nn.Linear(dim, dim)
-        self.out, self.out_norm = nn.Linear(dim, dim), nn.LayerNorm(dim, eps=1e-12)
+        width = heads * HEAD_SIZE
+        self.query, self.key, self.value = nn.Linear(dim, width), nn.Linear(dim, width), nn.Linear(dim, width)
+        self.out, self.out_norm = nn.Linear(width, dim), nn.LayerNorm(dim, eps=1e-12)
         self.up, self.down = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
         self.norm = nn.LayerNorm(dim, eps=1e-12)
 
@@ -124,14 +132,19 @@ class _Layer(nn.Module):
 
 
 class MiniLM(nn.Module):
-    """The text tower: a 6-layer BERT with mean pooling over tokens."""
+    """The text tower: a BERT with mean pooling over tokens.
 
-    def __init__(self, dim: int = 384, layers: int = 6, heads: int = 12, hidden: int = 1536) -> None:
+    Args:
+        layers: number of attention heads and width of the MLP of each layer.
+    """
+
+    def __init__(self, layers: Sequence[tuple[int, int]] = ((12, 1536),) * 6) -> None:
         super().__init__()
+        dim = 384
         self.words, self.positions = nn.Embedding(30522, dim), nn.Embedding(512, dim)
         self.kind = nn.Parameter(torch.zeros(dim))  # the vector of token type 0, the only type used
         self.norm = nn.LayerNorm(dim, eps=1e-12)
-        self.layers = nn.ModuleList(_Layer(dim, heads, hidden) for _ in range(layers))
+        self.layers = nn.ModuleList(_Layer(dim, heads, hidden) for heads, hidden in layers)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Map (n, length) int64 token ids and their 0/1 mask to (n, 384) float32 means, not of unit length."""
@@ -185,4 +198,28 @@ def load_text_tower(weights: Path) -> MiniLM:
             for kind in ("weight", "bias"):
                 state[f"layers.{index}.{ours}.{kind}"] = stored[f"encoder.layer.{index}.{theirs}.{kind}"]
     tower.load_state_dict(state)
+    return tower.eval()
+
+
+def load_changed_text_tower(weights: Path) -> MiniLM:
+    """Load a text tower from a state dict of `MiniLM` in safetensors, in evaluation mode.
+
+    The number of layers, their heads and the widths of their MLPs are those of the weights.
+
+    Raises:
+        EncoderError: the file cannot be read, or holds other weights.
+    """
+    try:
+        state = {name: value.float() for name, value in load_file(weights).items()}
+        count = len({name.split(".")[1] for name in state if name.startswith("layers.")})
+        sizes = [
+            (len(state[f"layers.{index}.query.weight"]) // HEAD_SIZE, len(state[f"layers.{index}.up.weight"]))
+            for index in range(count)
+        ]
+        tower = MiniLM(sizes)
+        tower.load_state_dict(state)
+    except (OSError, SafetensorError, KeyError, IndexError, RuntimeError) as error:
+        raise EncoderError(
+            f"the text tower {weights} cannot be used ({first_line(error)}): write the model again with firstsight tune"
+        ) from error
     return tower.eval()

@@ -28,7 +28,8 @@ from safetensors.numpy import save_file
 
 from firstsight.encoders.base import unit
 from firstsight.encoders.starter.bridge import Bridge
-from firstsight.encoders.starter.starter_encoder import BRIDGE_PATH, IMAGE_BATCH, StarterEncoder
+from firstsight.encoders.starter.starter_encoder import IMAGE_BATCH, StarterEncoder
+from firstsight.encoders.starter.starter_model import BRIDGE_PATH
 from firstsight.encoders.training import drawn_examples, view_features
 from firstsight.encoders.training.bridge_training import (
     CaptionVectors,

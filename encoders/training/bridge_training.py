@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from firstsight.encoders.base import unit
 from firstsight.encoders.starter.bridge import TEMPERATURE, softmax
+from firstsight.encoders.training.losses import softmax_loss
 from firstsight.encoders.training.view_features import ViewFeatures
 
 BridgeWeights = dict[str, NDArray[np.float32]]
@@ -159,7 +160,7 @@ def train(
             first, second = colours[chosen][:, None], colours[chosen][None, :]
             compatible = (first == second) | (first == 0) | (second == 0)
             ignored = (groups[chosen][:, None] == groups[chosen][None, :]) & compatible & ~same
-            loss = _contrast(pictures @ sentences.T * settings.sharpness, same, ignored)
+            loss = softmax_loss(pictures @ sentences.T * settings.sharpness, same, ignored)
             loss = loss + settings.pull * (1 - (pictures * sentences).sum(dim=1)).mean()
             optimizer.zero_grad()
             loss.backward()
@@ -182,15 +183,6 @@ def _draw_captions(
         variant = int(generator.integers(1, 3)) if generator.random() < templates else 0
         rows.append(texts.captions[variants(caption)[variant]])
     return np.array(numbers), np.array(rows)
-
-
-def _contrast(scores: Tensor, same: Tensor, ignored: Tensor) -> Tensor:
-    scores = scores.masked_fill(ignored, -torch.inf)
-    losses = []
-    for matrix in (scores, scores.T):
-        positive = torch.logsumexp(matrix.masked_fill(~same, -torch.inf), dim=1)
-        losses.append((torch.logsumexp(matrix, dim=1) - positive).mean())
-    return (losses[0] + losses[1]) / 2
 
 
 @torch.inference_mode()

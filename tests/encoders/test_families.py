@@ -91,7 +91,7 @@ def test_a_catalogue_can_be_indexed_and_searched_with_another_encoder(checkpoint
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("starter:small", "starter takes no model name"),
+        ("starter:small", "small is not a starter model"),
         ("openclip:ViT-B-32/openai", "Did you mean 'open_clip'?"),
         ("open_clip:ViT-B-23/openai", "near it are ViT-B-32"),
         ("open_clip:ViT-B-32/opena", "there are openai"),

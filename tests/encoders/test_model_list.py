@@ -206,7 +206,7 @@ def test_a_repository_of_open_clip_names_its_tokeniser_itself(cache: Path) -> No
     ("name", "message"),
     [
         ("clip:x", "no encoder family is called 'clip'; there are starter, open_clip, transformers"),
-        ("starter:x", "starter takes no model name"),
+        ("starter:x", "x is not a starter model"),
         ("open_clip:ViT-B-33/x", "open_clip has no architecture 'ViT-B-33'; near it are ViT-B-32"),
         ("open_clip:ViT-B-32/x", "open_clip has no weights 'x' for ViT-B-32"),
         ("open_clip:RN50/openai", "use open_clip:RN50-quickgelu/openai"),

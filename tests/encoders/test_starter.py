@@ -16,11 +16,15 @@ from weakref import WeakValueDictionary
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from safetensors.numpy import load_file
 
 from firstsight.encoders.base import Encoder, ImageInput, Vectors
+from firstsight.encoders.registry import load_encoder
 from firstsight.encoders.runtimes import openvino_runtime
-from firstsight.encoders.starter import starter_encoder
+from firstsight.encoders.starter import starter_encoder, starter_model
 from firstsight.encoders.starter.starter_encoder import StarterEncoder, fit_square
+from firstsight.encoders.starter.starter_model import StarterModel, save_starter
+from firstsight.encoders.starter.towers import MiniLM
 from firstsight.errors import EncoderError, MediaError
 
 TITLES = ["red running shoes", "a cup of coffee", "", "Ünïcode 靴 👟", "wooden chair with four legs " * 80]
@@ -126,15 +130,56 @@ def test_known_vectors_stay(encoder: StarterEncoder) -> None:
     np.testing.assert_allclose(picture[:6], KNOWN_PICTURE, atol=2e-3)
 
 
-def test_the_fingerprint_is_the_same_in_every_runtime_and_changes_with_the_bridge(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_fingerprint_is_the_same_in_every_runtime_and_changes_with_the_bridge(tmp_path: Path) -> None:
     first = StarterEncoder("torch").spec.fingerprint
     assert first == StarterEncoder("openvino", threads=1).spec.fingerprint
     other = tmp_path / "bridge.safetensors"
-    other.write_bytes(starter_encoder.BRIDGE_PATH.read_bytes() + b" ")
-    monkeypatch.setattr(starter_encoder, "BRIDGE_PATH", other)
-    assert StarterEncoder("torch").spec.fingerprint != first
+    other.write_bytes(starter_model.BRIDGE_PATH.read_bytes() + b" ")
+    assert StarterEncoder("torch", model=StarterModel(bridge=other)).spec.fingerprint != first
+
+
+def test_a_saved_copy_gives_the_same_vectors(encoder: StarterEncoder, tmp_path: Path) -> None:
+    save_starter(tmp_path, load_file(starter_model.BRIDGE_PATH))
+    copy = load_encoder(f"starter:{tmp_path}", runtime="openvino", threads=2)
+    assert copy.spec.name == f"starter:{tmp_path}"
+    np.testing.assert_array_equal(copy.encode_texts(TITLES[:2]), encoder.encode_texts(TITLES[:2]))
+    np.testing.assert_array_equal(copy.encode_images(scenes()[1:2]), encoder.encode_images(scenes()[1:2]))
+
+
+def test_a_folder_may_hold_a_smaller_text_tower(encoder: StarterEncoder, tmp_path: Path) -> None:
+    tower = MiniLM([(6, 512), (12, 1536)])
+    save_starter(tmp_path, load_file(starter_model.BRIDGE_PATH), text_tower=tower.state_dict())
+    smaller = load_encoder(f"starter:{tmp_path}", runtime="torch", threads=2)
+    assert_unit_rows(smaller.encode_texts(TITLES), len(TITLES))
+    assert smaller.spec.fingerprint != encoder.spec.fingerprint
+    (tmp_path / starter_model.TEXT_TOWER_FILE).write_bytes(b"damaged")
+    with pytest.raises(EncoderError, match=r"cannot be used .* write the model again with firstsight tune"):
+        load_encoder(f"starter:{tmp_path}", runtime="torch").encode_texts(["shoe"])
+
+
+def test_a_folder_may_ask_for_smaller_pictures(tmp_path: Path) -> None:
+    save_starter(tmp_path, load_file(starter_model.BRIDGE_PATH), image_size=192)
+    small = StarterEncoder("torch", threads=2, model=StarterModel.of_folder(str(tmp_path)))
+    assert small.spec.image_size == 192
+    assert small.pixels(scenes()[1:2]).shape == (1, 192, 192, 3)
+    assert_unit_rows(small.encode_images(scenes()[1:2]), 1)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "format None is not known"),
+        ('{"format": 2}', "format 2 is not known, only 1; update firstsight"),
+        ('{"format": 1, "image_size": 100000}', "image_size 100000 must be a whole number from 64 to 512"),
+        ('{"format": 1, "image_size": true}', "image_size True must be a whole number"),
+        ('{"format": 1}', "lacks bridge.safetensors"),
+    ],
+)
+def test_a_wrong_folder_is_refused(config: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / starter_model.CONFIG_FILE).write_text(config)
+    with pytest.raises(EncoderError, match=message):
+        load_encoder(f"starter:{tmp_path}")
 
 
 @pytest.mark.slow

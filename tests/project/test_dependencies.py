@@ -25,12 +25,13 @@ README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
 
 EXTRAS_OF_FOLDER: Final = {
     "firstsight": {"pandas"},
-    "encoders": {"int8", "siglip"},
+    "encoders": {"int8", "multilingual", "onnx", "siglip"},
     "indexer": {"heic", "xlsx"},
     "media": {"az", "gs", "heic", "s3"},
     "recommend": {"recommend"},
     "retrieval": {"evaluate", "rerank", "umap"},
     "service": {"serve"},
+    "tuning": {"tune"},
 }
 """Folder of the package -> extras whose packages it may import."""
 

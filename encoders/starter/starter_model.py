@@ -1,0 +1,156 @@
+"""Variants of the `starter` encoder: the built-in one, and folders that `firstsight tune` writes.
+
+A folder `starter:FOLDER` has two or three files:
+
+    starter_config.json          {"format": 1, "image_size": 260}
+    bridge.safetensors           weights of `Bridge`
+    text_tower.safetensors       optional: weights of a changed text tower, with the names of `towers.MiniLM`
+
+Its picture tower, its tokeniser and, without the third file, its text tower are the packaged ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstsight.encoders.starter.bridge import TEMPERATURE
+from firstsight.encoders.starter.starter_files import PICTURE_WEIGHTS, TEXT_WEIGHTS, TOKENIZER
+from firstsight.errors import EncoderError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+NAME: Final = "starter"
+IMAGE_SIZE: Final = 260
+
+# Raise when decoding, resizing, tokenising or a tower's arithmetic changes: part of the fingerprint and of the names of
+# the exported graphs.
+PREPROCESSING: Final = 1
+
+BRIDGE_PATH: Final = Path(__file__).parent / "weights" / "starter-bridge.safetensors"
+
+CONFIG_FILE: Final = "starter_config.json"
+BRIDGE_FILE: Final = "bridge.safetensors"
+TEXT_TOWER_FILE: Final = "text_tower.safetensors"
+
+FORMAT: Final = 1
+IMAGE_SIZES: Final = range(64, 513)
+"""Allowed sides of the square input picture, in pixels."""
+
+
+@dataclass(frozen=True)
+class StarterModel:
+    """Files and sizes of one variant of `starter`."""
+
+    name: str = NAME
+    bridge: Path = BRIDGE_PATH
+    image_size: int = IMAGE_SIZE  # side of the square input picture, in pixels
+    text_tower: Path | None = None  # weights of a changed text tower; None: the packaged one
+
+    @classmethod
+    def of_folder(cls, folder: str) -> StarterModel:
+        """Read the description of a folder that `save_starter` wrote; the weights are read at the first use.
+
+        Raises:
+            EncoderError: the folder does not exist, lacks a file, or its description is wrong.
+        """
+        path = Path(folder).expanduser()
+        config = _read_config(path / CONFIG_FILE)
+        size = config.get("image_size", IMAGE_SIZE)
+        if type(size) is not int or size not in IMAGE_SIZES:
+            raise EncoderError(
+                f"{path / CONFIG_FILE}: image_size {size!r} must be a whole number from {IMAGE_SIZES[0]} to "
+                f"{IMAGE_SIZES[-1]}"
+            )
+        if not (path / BRIDGE_FILE).is_file():
+            raise EncoderError(f"{path} lacks {BRIDGE_FILE}; write it again: firstsight tune CATALOGUE --out {folder}")
+        text_tower = path / TEXT_TOWER_FILE
+        name = f"{NAME}:{path.resolve()}"
+        return cls(name, path / BRIDGE_FILE, size, text_tower if text_tower.is_file() else None)
+
+    def text_tower_digest(self) -> str:
+        """Return the SHA-256 of the text tower's weights, 64 hexadecimal digits.
+
+        Raises:
+            EncoderError: the file cannot be read.
+        """
+        return TEXT_WEIGHTS.sha256 if self.text_tower is None else hashlib.sha256(_bytes(self.text_tower)).hexdigest()
+
+    def fingerprint(self) -> str:
+        """Compute a digest of everything that changes the vectors.
+
+        Uses the recorded digests of the packaged towers: hashing 115 MB would add a third of a second to every start.
+        Their sizes are checked at each opening, and their bytes before the export of a graph. The bridge and a changed
+        text tower are hashed themselves, because users train them again.
+
+        Raises:
+            EncoderError: a file cannot be read.
+        """
+        digest = hashlib.sha256(f"{NAME} preprocessing {PREPROCESSING} temperature {TEMPERATURE}".encode())
+        for sha256 in (PICTURE_WEIGHTS.sha256, self.text_tower_digest(), TOKENIZER.sha256):
+            digest.update(bytes.fromhex(sha256))
+        if self.image_size != IMAGE_SIZE:
+            digest.update(f"image size {self.image_size}".encode())
+        digest.update(_bytes(self.bridge))
+        return digest.hexdigest()
+
+
+def save_starter(
+    folder: Path,
+    bridge: Mapping[str, NDArray[Any]],
+    *,
+    image_size: int = IMAGE_SIZE,
+    text_tower: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write a variant of `starter`, which `load_encoder("starter:FOLDER")` reads.
+
+    Args:
+        folder: created if it does not exist.
+        bridge: weights of `Bridge`; stored as float16.
+        image_size: side of the square input picture, in pixels.
+        text_tower: state dict of a `towers.MiniLM`; None for the packaged text tower.
+    """
+    from safetensors.numpy import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    # safetensors ignores strides and writes the raw memory: the arrays must be in C order.
+    half = {name: np.ascontiguousarray(values, np.float16) for name, values in bridge.items()}
+    save_file(half, folder / BRIDGE_FILE)
+    if text_tower is not None:
+        from safetensors.torch import save_file as save_tensors
+
+        save_tensors({name: value.contiguous() for name, value in text_tower.items()}, folder / TEXT_TOWER_FILE)
+    # Last: a folder without a description is not loaded, so a killed write leaves no half of a model in use.
+    (folder / CONFIG_FILE).write_text(json.dumps({"format": FORMAT, "image_size": image_size}) + "\n", encoding="utf-8")
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise EncoderError(
+            f"{path.parent} is not a starter model: it has no readable {CONFIG_FILE}; make one with firstsight tune "
+            "CATALOGUE --out FOLDER, or use --encoder starter"
+        ) from None
+    except ValueError as error:
+        raise EncoderError(f"{path} is not JSON ({error}); write the model again with firstsight tune") from None
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        found = config.get("format") if isinstance(config, dict) else None
+        raise EncoderError(f"{path}: format {found!r} is not known, only {FORMAT}; update firstsight")
+    return config
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        remedy = "install firstsight again" if path == BRIDGE_PATH else "write the model again with firstsight tune"
+        raise EncoderError(f"{path} cannot be read ({error}): {remedy}") from error
