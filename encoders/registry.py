@@ -12,6 +12,7 @@ from firstsight.encoders.encoder_options import AUTO, EncoderOptions, looks_like
 from firstsight.errors import EncoderError, first_line
 
 if TYPE_CHECKING:
+    from firstsight.encoders.families.trainable_model import TrainableModel
     from firstsight.encoders.runtimes.dual_model import DualModel
 
 ENTRY_POINTS = "firstsight.encoders"
@@ -71,6 +72,21 @@ def _from_package(name: str) -> Family:
         return encoder
 
     return make
+
+
+def load_trainable_model(name: str, options: EncoderOptions) -> TrainableModel:
+    """Load an open_clip or transformers model with its network, which can be trained and saved.
+
+    Args, raises: as for `load_dual_model`.
+    """
+    family, _, model = name.partition(":")
+    if family == "open_clip":
+        from firstsight.encoders.families.open_clip import load_trainable
+    elif family == "transformers":
+        from firstsight.encoders.families.transformers import load_trainable
+    else:
+        raise EncoderError(f"{name!r} is neither an open_clip nor a transformers model; it has no two torch towers")
+    return load_trainable(model, options)
 
 
 def load_dual_model(name: str, options: EncoderOptions) -> DualModel:

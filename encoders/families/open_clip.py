@@ -24,6 +24,7 @@ from firstsight.encoders.base import Arrays, EncoderSpec
 from firstsight.encoders.encoder_options import EncoderOptions
 from firstsight.encoders.families.hub import ensure_downloaded, snapshot_folder
 from firstsight.encoders.families.model_fingerprint import tokenizer_state, weights_digest
+from firstsight.encoders.families.open_clip_folder import save_open_clip
 from firstsight.encoders.families.open_clip_names import HUB, LOCAL, needed_repositories, parse
 from firstsight.encoders.families.open_clip_repositories import text_repositories_of_folder
 from firstsight.encoders.families.open_clip_tokenizer import load_tokenizer
@@ -43,6 +44,7 @@ from firstsight.encoders.families.state_dicts import (
     require_fit,
     unwrap,
 )
+from firstsight.encoders.families.trainable_model import TrainableModel
 from firstsight.encoders.runtimes.dual_encoder import DualEncoder
 from firstsight.encoders.runtimes.dual_model import DualModel, Tokens
 from firstsight.encoders.runtimes.probe_inputs import probe_pictures
@@ -93,6 +95,14 @@ def load_model(model: str, options: EncoderOptions) -> DualModel:
     Raises:
         EncoderError: as `load`, except for the runtime.
     """
+    return load_trainable(model, options).dual
+
+
+def load_trainable(model: str, options: EncoderOptions) -> TrainableModel:
+    """Load an open_clip model with its network, which can be trained and saved.
+
+    Args, raises: as for `load_model`.
+    """
     source, weights, name = parse(model)
     with ensure_downloaded(
         "open_clip",
@@ -120,7 +130,7 @@ def load_model(model: str, options: EncoderOptions) -> DualModel:
     transform = _transform(preprocess, loaded)
     library = _as_arrays(preprocess, loaded)
     picture_tower = _LibraryTower(loaded, "encode_image")
-    return DualModel(
+    dual = DualModel(
         spec,
         prepare_pictures=transform or library,
         prepare_texts=_OpenClipTokenizer(tokenize),
@@ -129,6 +139,8 @@ def load_model(model: str, options: EncoderOptions) -> DualModel:
         reference_pictures=lambda pictures: loaded.encode_image(torch.from_numpy(*library(pictures))),
         reference_texts=lambda texts: loaded.encode_text(tokenize(list(texts))),
     )
+    base = _local_folder(source)
+    return TrainableModel(dual, loaded, lambda folder: save_open_clip(loaded, tokenize, source, base, folder))
 
 
 class _OpenClipTokenizer:
@@ -273,13 +285,17 @@ def _without_root_log() -> Iterator[None]:
         root.removeFilter(is_kept)
 
 
+def _local_folder(source: str) -> Path | None:
+    """Return the folder with a model's files; None for an architecture of open_clip."""
+    if source.startswith(LOCAL):
+        return Path(source.removeprefix(LOCAL))
+    return snapshot_folder(source.removeprefix(HUB)) if source.startswith(HUB) else None
+
+
 def _weights_file(source: str, weights: str | None) -> Path | None:
     """Return the file with the weights; None for published weights, which open_clip finds itself."""
-    if source.startswith(LOCAL):
-        folder = Path(source.removeprefix(LOCAL))
-    elif source.startswith(HUB):
-        folder = snapshot_folder(source.removeprefix(HUB))
-    else:
+    folder = _local_folder(source)
+    if folder is None:
         if not weights or not Path(weights).is_file():
             return None
         refuse_adapters(Path(weights).parent)

@@ -34,6 +34,7 @@ from firstsight.encoders.families.state_dicts import (
 )
 from firstsight.encoders.families.tokenizer_packages import naming_missing_packages
 from firstsight.encoders.families.tokenizer_vocabulary import require_vocabulary
+from firstsight.encoders.families.trainable_model import TrainableModel
 from firstsight.encoders.families.transformers_names import needed_repositories
 from firstsight.encoders.runtimes.dual_encoder import DualEncoder
 from firstsight.encoders.runtimes.dual_model import DualModel, Tokens
@@ -72,6 +73,14 @@ def load_model(model: str, options: EncoderOptions) -> DualModel:
     Raises:
         EncoderError: as `load`, except for the runtime.
     """
+    return load_trainable(model, options).dual
+
+
+def load_trainable(model: str, options: EncoderOptions) -> TrainableModel:
+    """Load a transformers model with its network, which can be trained and saved.
+
+    Args, raises: as for `load_model`.
+    """
     repositories = needed_repositories(model).repositories
     with ensure_downloaded("transformers", repositories, trust_remote_code=options.trust_remote_code):
         loaded, processor = _load(model, options.trust_remote_code)
@@ -98,7 +107,7 @@ def load_model(model: str, options: EncoderOptions) -> DualModel:
     name = str(place.resolve()) if place.is_dir() else model
     spec = EncoderSpec(f"transformers:{name}", dim, pictures.side, weights_digest(loaded, *preprocessing))
     transform = pictures.as_transform()
-    return DualModel(
+    dual = DualModel(
         spec,
         prepare_pictures=transform or pictures,
         prepare_texts=tokenize,
@@ -107,6 +116,14 @@ def load_model(model: str, options: EncoderOptions) -> DualModel:
         reference_pictures=pictures.features,
         reference_texts=tokenize.features,
     )
+
+    def save(folder: Path) -> str:
+        with _quietly():
+            loaded.save_pretrained(folder)
+            processor.save_pretrained(folder)
+        return f"transformers:{folder.absolute()}"
+
+    return TrainableModel(dual, loaded, save)
 
 
 class _Tower(torch.nn.Module):
