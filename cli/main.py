@@ -46,7 +46,7 @@ COMMANDS = {
         "semantic-ids": ("recommend.semantic_ids:app", "Give items semantic IDs such as 12-200-7-0."),
     },
     "Models": {
-        "models": ("models:app", "List, download, check and calibrate encoders."),
+        "models": ("models:app", "List, check, calibrate and export encoders."),
     },
     "Safety": {
         "safety": ("safety.app:app", "Score, review and block items by policy."),

@@ -1,4 +1,4 @@
-"""`firstsight models`: list, download, check and calibrate encoders."""
+"""`firstsight models`: list, download, check, calibrate and export encoders."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from firstsight.cli.exits import ERROR
 from firstsight.cli.output import Cell, print_json_lines, print_message, print_table, wants_json
 
 if TYPE_CHECKING:
+    from firstsight.encoders.export.export_model import ExportReport
     from firstsight.encoders.models.model_check import ModelCheck
     from firstsight.encoders.models.model_list import ModelEntry
 
@@ -32,13 +33,14 @@ class ListByDefault(TyperGroup):
 
 
 app = group(
-    "List, download, check and calibrate encoders. Without a command, list them.",
+    "List, download, check, calibrate and export encoders. Without a command, list them.",
     examples=[
         "models",
         "models siglip --all",
         "models download open_clip:ViT-B-32/laion2b_s34b_b79k",
         "models check open_clip:ViT-B-32/laion2b_s34b_b79k --pictures photos/",
         "models calibrate open_clip:ViT-B-32/laion2b_s34b_b79k photos/",
+        "models export starter --out starter-onnx",
     ],
     cls=ListByDefault,
     no_args_is_help=False,
@@ -155,6 +157,59 @@ def calibrate(
     if result.refused:
         print_message(f"firstsight: int8 will not be used for {name}: {result.refused}")
         raise typer.Exit(ERROR)
+
+
+@command(
+    app,
+    examples=[
+        "models export starter --out starter-onnx",
+        "models export open_clip:ViT-B-32/laion2b_s34b_b79k --format openvino --out vit-openvino",
+    ],
+)
+def export(
+    *,
+    name: Name,
+    out: Annotated[Path, panels.output("--out", metavar="FOLDER", help="New or empty folder for the exported files.")],
+    format: Annotated[
+        str,
+        panels.output(
+            "--format",
+            metavar="NAME",
+            help="Format of the graphs: onnx, openvino, or tensorrt (ONNX with scripts that build engines).",
+        ),
+    ] = "onnx",
+    json: options.Json = False,
+    trust_remote_code: options.TrustRemoteCode = False,
+) -> None:
+    """Write an encoder for other programs: graphs, tokeniser, preprocessing rules and an example, all compared."""
+    import firstsight
+
+    report = firstsight.export_model(
+        name,
+        out,
+        format=format,  # type: ignore[arg-type]  # the function names the valid ones
+        trust_remote_code=trust_remote_code,
+        on_progress=print_message,
+    )
+    if wants_json(json):
+        print_json_lines([report.to_dict()])
+    else:
+        print_table(["model", report.name], _export_figures(report))
+    for note in report.notes:
+        print_message(note)
+
+
+def _export_figures(report: ExportReport) -> list[tuple[str, str]]:
+    example = report.min_example_cosine
+    return [
+        ("folder", report.folder),
+        ("format", report.format),
+        ("bytes", f"{report.bytes:,}"),
+        ("compared by", report.runtime),
+        ("minimum cosine, pictures", f"{report.min_picture_cosine:.6f}"),
+        ("minimum cosine, texts", f"{report.min_text_cosine:.6f}"),
+        ("minimum cosine, example.py", "not compared" if example is None else f"{example:.6f}"),
+    ]
 
 
 def _on_disk(entry: ModelEntry) -> str:

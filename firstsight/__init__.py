@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from firstsight.duplicates.item_pairs import DuplicateEvidence, DuplicateOptions, DuplicatePair, DuplicateSettings
     from firstsight.encoders.base import Encoder
     from firstsight.encoders.encoder_options import EncoderOptions
+    from firstsight.encoders.export.export_model import ExportReport, export_model
     from firstsight.encoders.registry import load_encoder
     from firstsight.heads.calibrated_fit import HeldOutUnits, TrainSettings
     from firstsight.heads.calibration import HeadCalibration
@@ -200,6 +201,7 @@ __all__ = [
     "EventsStatus",
     "Evidence",
     "Explanation",
+    "ExportReport",
     "ExportedUsers",
     "Exposure",
     "Failure",
@@ -329,6 +331,7 @@ __all__ = [
     "WatchSettings",
     "WideColumns",
     "__version__",
+    "export_model",
     "load_encoder",
     "open",
 ]

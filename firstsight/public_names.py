@@ -28,6 +28,7 @@ _NAMES = {
     "firstsight.duplicates.item_pairs": ("DuplicateEvidence", "DuplicateOptions", "DuplicatePair", "DuplicateSettings"),
     "firstsight.encoders.base": ("Encoder",),
     "firstsight.encoders.encoder_options": ("EncoderOptions",),
+    "firstsight.encoders.export.export_model": ("ExportReport", "export_model"),
     "firstsight.encoders.registry": ("load_encoder",),
     "firstsight.heads.calibrated_fit": ("HeldOutUnits", "TrainSettings"),
     "firstsight.heads.calibration": ("HeadCalibration",),

@@ -128,12 +128,12 @@ def load_trainable(model: str, options: EncoderOptions) -> TrainableModel:
         ) from error
     spec = EncoderSpec(f"open_clip:{name}", dim, side, fingerprint)
     transform = _transform(preprocess, loaded)
-    library = _as_arrays(preprocess, loaded)
+    library = OpenClipPictures(preprocess, loaded)
     picture_tower = _LibraryTower(loaded, "encode_image")
     dual = DualModel(
         spec,
         prepare_pictures=transform or library,
-        prepare_texts=_OpenClipTokenizer(tokenize),
+        prepare_texts=OpenClipTokenizer(tokenize),
         picture_tower=NormalisingTower(picture_tower, transform) if transform else picture_tower,
         text_tower=text_tower,
         reference_pictures=lambda pictures: loaded.encode_image(torch.from_numpy(*library(pictures))),
@@ -143,16 +143,16 @@ def load_trainable(model: str, options: EncoderOptions) -> TrainableModel:
     return TrainableModel(dual, loaded, lambda folder: save_open_clip(loaded, tokenize, source, base, folder))
 
 
-class _OpenClipTokenizer:
+class OpenClipTokenizer:
     """Wraps a tokeniser of open_clip: it returns ids without a mask, and the padding ids follow the last word."""
 
     def __init__(self, tokenizer: Callable[[list[str]], torch.Tensor]) -> None:
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         hugging_face = getattr(tokenizer, "tokenizer", None)
         self._padding = getattr(hugging_face, "pad_token_id", None) or 0
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
-        ids = self._tokenizer(list(texts)).numpy()
+        ids = self.tokenizer(list(texts)).numpy()
         used = (ids != self._padding)[:, ::-1]
         lengths = np.where(used.any(axis=1), ids.shape[1] - used.argmax(axis=1), 1)
         return Tokens((ids,), lengths)
@@ -242,11 +242,22 @@ def _transform(preprocess: Any, model: Any) -> SquareTransform | None:
     return transform if is_faithful(transform, reference, pictures) else None
 
 
-def _as_arrays(preprocess: Any, model: Any) -> Callable[[Sequence[Image.Image]], Arrays]:
-    """Return open_clip's own preprocessing; very long pictures are cropped first."""
-    crops = open_clip.get_model_preprocess_cfg(model).get("resize_mode", "shortest") == "shortest"
-    max_aspect = MAX_CROPPED_ASPECT if crops else MAX_WHOLE_ASPECT
-    return lambda pictures: (torch.stack([preprocess(crop_long(picture, max_aspect)) for picture in pictures]).numpy(),)
+class OpenClipPictures:
+    """open_clip's own preprocessing; very long pictures are cropped first.
+
+    Attributes:
+        settings: open_clip's settings of it: size, mean, std, interpolation, resize_mode and fill_color.
+    """
+
+    def __init__(self, preprocess: Any, model: Any) -> None:
+        self.settings: dict[str, Any] = dict(open_clip.get_model_preprocess_cfg(model))
+        self._preprocess = preprocess
+        crops = self.settings.get("resize_mode", "shortest") == "shortest"
+        self._max_aspect = MAX_CROPPED_ASPECT if crops else MAX_WHOLE_ASPECT
+
+    def __call__(self, pictures: Sequence[Image.Image]) -> Arrays:
+        """Prepare n pictures: one array, (n, 3, height, width) float32."""
+        return (torch.stack([self._preprocess(crop_long(p, self._max_aspect)) for p in pictures]).numpy(),)
 
 
 def _create(source: str, weights: str | None, model: str) -> tuple[Any, Any]:

@@ -85,8 +85,8 @@ def load_trainable(model: str, options: EncoderOptions) -> TrainableModel:
     with ensure_downloaded("transformers", repositories, trust_remote_code=options.trust_remote_code):
         loaded, processor = _load(model, options.trust_remote_code)
     try:
-        tokenize = _TransformersTokenizer(loaded, processor)
-        pictures = _TransformersPictures(loaded, processor.image_processor)
+        tokenize = TransformersTokenizer(loaded, processor)
+        pictures = TransformersPictures(loaded, processor.image_processor)
         with torch.inference_mode():
             dim = int(tokenize.features(["a"]).shape[-1])
     except Exception as error:  # the tokeniser or the image processor belongs to another model
@@ -145,16 +145,16 @@ class _Tower(torch.nn.Module):
         return _pooled(getattr(self.model, self._method)(**arguments))
 
 
-class _TransformersTokenizer:
+class TransformersTokenizer:
     """Converts texts to ids, padded as in the model's training, with a mask if its tokeniser makes one."""
 
     def __init__(self, model: Any, processor: Any) -> None:
         self._model = model
-        self._tokenizer = processor.tokenizer
+        self.tokenizer = processor.tokenizer
         family = model.config.model_type
         limits = (
             getattr(model.config.text_config, "max_position_embeddings", None),
-            self._tokenizer.model_max_length,
+            self.tokenizer.model_max_length,
             _default_length(processor),
         )
         self.context = min(limit for limit in limits if limit)
@@ -175,17 +175,17 @@ class _TransformersTokenizer:
         return _pooled(self._model.get_text_features(**self._tokenize(texts)))
 
     def _tokenize(self, texts: Sequence[str]) -> Any:
-        return self._tokenizer(
+        return self.tokenizer(
             list(texts), padding=self.padding, max_length=self.context, truncation=True, return_tensors="pt"
         )
 
 
-class _TransformersPictures:
+class TransformersPictures:
     """Converts pictures with the model's own image processor."""
 
     def __init__(self, model: Any, processor: Any) -> None:
         self._model = model
-        self._processor = processor
+        self.processor = processor
         settings = processor.to_dict()
         crops = settings.get("do_center_crop") and "shortest_edge" in (settings.get("size") or {})
         self._max_aspect = MAX_CROPPED_ASPECT if crops else MAX_WHOLE_ASPECT
@@ -205,7 +205,7 @@ class _TransformersPictures:
 
     def as_transform(self) -> SquareTransform | None:
         """Express the processor as a transform of bytes; None if that is not possible."""
-        settings = self._processor.to_dict()
+        settings = self.processor.to_dict()
         size, crop = settings.get("size") or {}, settings.get("crop_size") or {}
         if self.names != ["pixel_values"] or not (settings.get("do_resize") and settings.get("do_normalize")):
             return None
@@ -229,7 +229,7 @@ class _TransformersPictures:
     def _process(self, pictures: Sequence[Image.Image]) -> Any:
         """Run the processor; very long pictures are cropped first."""
         cropped = [crop_long(picture, self._max_aspect) for picture in pictures]
-        return self._processor(images=cropped, return_tensors="pt")
+        return self.processor(images=cropped, return_tensors="pt")
 
 
 def _config_side(model: Any) -> int:

@@ -57,6 +57,11 @@ class Bridge:
             raise EncoderError(message) from error
 
     @property
+    def weights(self) -> dict[str, NDArray[np.float32]]:
+        """The weights by name, in float32; do not change them."""
+        return self._weights
+
+    @property
     def text_mean(self) -> NDArray[np.float32]:
         """(384,) mean vector of the training captions, subtracted from texts."""
         return self._weights["text_mean"]

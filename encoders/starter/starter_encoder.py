@@ -147,13 +147,20 @@ class StarterEncoder:
         vectors = np.empty((len(texts), DIM), dtype=np.float32)
         if not texts:
             return vectors
-        tokens = [np.asarray(encoding.ids, dtype=np.int64) for encoding in self._tokenizer.encode_batch(list(texts))]
+        tokens = self._token_ids(texts)
         # Sorted by length to keep the padding short. Attention is masked, so padding does not change a vector.
         order = sorted(range(len(tokens)), key=lambda i: len(tokens[i]))
         for start in range(0, len(order), TEXT_BATCH):
             batch = order[start : start + TEXT_BATCH]
             (vectors[batch],) = self._text_tower.run(*_pad([tokens[i] for i in batch]))
         return vectors
+
+    def tokens(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Convert n >= 1 texts to inputs of the text tower: (n, longest) int64 token ids and their 0/1 mask."""
+        return _pad(self._token_ids(texts))
+
+    def _token_ids(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+        return [np.asarray(encoding.ids, dtype=np.int64) for encoding in self._tokenizer.encode_batch(list(texts))]
 
     @cached_property
     def bridge(self) -> Bridge:

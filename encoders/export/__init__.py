@@ -1,0 +1,1 @@
+"""Export of encoders for other programs: graphs, tokeniser, preprocessing rules and a parity check."""
