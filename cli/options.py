@@ -14,7 +14,7 @@ from firstsight.cli.output import plain_text, print_csv, print_message, print_ta
 from firstsight.config import DB_VARIABLE, default_db
 
 if TYPE_CHECKING:
-    from firstsight import Database, EncoderOptions
+    from firstsight import Database, Encoder, EncoderOptions
     from firstsight.storage.store import Store
 
 TrustRemoteCode = Annotated[
@@ -108,6 +108,16 @@ class EncoderFlags:
         return firstsight.EncoderOptions(
             self.runtime, self.device, trust_remote_code=self.trust_remote_code, on_progress=print_message
         )
+
+    def load(self) -> Encoder:
+        """Load the named encoder, or starter, whatever a database holds.
+
+        Raises:
+            EncoderError: the encoder cannot be loaded.
+        """
+        from firstsight.encoders.registry import load_with_options
+
+        return load_with_options(self.encoder or "starter", self.options())
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,8 @@ if TYPE_CHECKING:
     )
     from firstsight.records import Record, RecordList
     from firstsight.retrieval.evaluation.judgements import JudgedQuery
+    from firstsight.retrieval.evaluation.robustness.robustness_report import RobustnessFigure, RobustnessReport
+    from firstsight.retrieval.evaluation.robustness.robustness_settings import RobustnessSettings
     from firstsight.retrieval.evaluation.search_evaluation import ModeComparison, ModeReport, QueryOutcome, SearchTask
     from firstsight.retrieval.export.vector_matrix import VectorMatrix
     from firstsight.retrieval.moments import Moment
@@ -273,6 +275,9 @@ __all__ = [
     "Replay",
     "RerankerVersion",
     "Rerankers",
+    "RobustnessFigure",
+    "RobustnessReport",
+    "RobustnessSettings",
     "RunOptions",
     "RunRecord",
     "Safety",

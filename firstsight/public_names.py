@@ -87,6 +87,8 @@ _NAMES = {
     "firstsight.recommend.slates.rules.slate_settings": ("SlateOptions", "SlateSettings"),
     "firstsight.records": ("Record", "RecordList"),
     "firstsight.retrieval.evaluation.judgements": ("JudgedQuery",),
+    "firstsight.retrieval.evaluation.robustness.robustness_report": ("RobustnessFigure", "RobustnessReport"),
+    "firstsight.retrieval.evaluation.robustness.robustness_settings": ("RobustnessSettings",),
     "firstsight.retrieval.evaluation.search_evaluation": ("ModeComparison", "ModeReport", "QueryOutcome", "SearchTask"),
     "firstsight.retrieval.export.vector_matrix": ("VectorMatrix",),
     "firstsight.retrieval.moments": ("Moment",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from firstsight.cli.commands import group
-from firstsight.cli.evaluate import links, recommend, search, slates
+from firstsight.cli.evaluate import links, recommend, robustness, search, slates
 
 app = group(
     "Measure how well search and recommendation rank items.",
@@ -13,9 +13,11 @@ app = group(
         "evaluate recommend --samples next_item.jsonl",
         "evaluate slates --diversity 0.3",
         "evaluate links links.csv",
+        "evaluate robustness --html page.html",
     ],
 )
 search.register(app)
 recommend.register(app)
 slates.register(app)
 links.register(app)
+robustness.register(app)

@@ -14,11 +14,16 @@ from firstsight.errors import QueryError
 
 if TYPE_CHECKING:
     from firstsight.api.searching import Searching
+    from firstsight.encoders.base import Encoder
+    from firstsight.indexer.columns.catalog_options import CatalogOptions
+    from firstsight.indexer.inputs.input_kinds import CatalogueInput
     from firstsight.recommend.evaluation.link_evaluation import LinkEvaluation
     from firstsight.recommend.evaluation.next_item_evaluation import NextItemReport, Repeats
     from firstsight.recommend.evaluation.recommender_evaluation import ProtocolReport
     from firstsight.recommend.off_policy.slate_evaluation import SlateEvaluation
     from firstsight.recommend.slates.rules.slate_settings import SlateOptions
+    from firstsight.retrieval.evaluation.robustness.robustness_report import RobustnessReport
+    from firstsight.retrieval.evaluation.robustness.robustness_settings import RobustnessSettings
     from firstsight.retrieval.evaluation.search_evaluation import SearchTask
     from firstsight.retrieval.pages.space_map import Method, SpaceMap
     from firstsight.storage.store import Store
@@ -51,9 +56,6 @@ class Evaluation:
             queries: maximum number of generated queries of each task; without judgements.
             seed: random seed of generated queries.
             group_by: columns whose values become generated queries for groups of items; colour and category by default.
-
-        Returns:
-            The tasks with their figures.
 
         Raises:
             QueryError: the judgements cannot be used, or the catalogue gives no queries.
@@ -219,15 +221,7 @@ class Evaluation:
     def write_recommend_page(
         self, path: str | os.PathLike[str], reports: Sequence[ProtocolReport | NextItemReport]
     ) -> None:
-        """Write the reports of `recommend` and `next_items` as an HTML page.
-
-        Args:
-            path: of the page; an existing file is replaced.
-            reports: the reports.
-
-        Raises:
-            OSError: the page cannot be written.
-        """
+        """Write the reports of `recommend` and `next_items` as an HTML page; OSError: it cannot be written."""
         from firstsight.recommend.evaluation.recommender_page import write_recommender_page
 
         write_recommender_page(Path(path), reports, self._connection.uri)
@@ -305,6 +299,41 @@ class Evaluation:
         space = ItemSpace.load(store)
         links = read_links(os.fspath(file), store, space, column=column)
         return LinkEvaluation(tuple(evaluate_links(space, links, k=k)), links.rows, links.unknown)
+
+    def robustness(
+        self,
+        settings: RobustnessSettings | None = None,
+        *,
+        catalogue: CatalogueInput | None = None,
+        options: CatalogOptions | None = None,
+        encoder: Encoder | None = None,
+        on_progress: Callable[[str], None] = lambda line: None,
+        on_encoded: Callable[[int, int], None] = lambda done, total: None,
+    ) -> RobustnessReport:
+        """Measure the recall that remains under corrupted pictures, typos and paraphrases; nothing is written.
+
+        Args:
+            settings: corruptions, strengths, sample size, slices; the defaults if None.
+            catalogue, options: a catalogue to sample instead of the database, as for `index`; no database is needed.
+            encoder: the encoder; by default the database's, and `starter` without a database. With another one than the
+                database's, the index is the intact pictures of the sample.
+            on_progress: called with the number of encodings before the first one, and with the name of each step.
+            on_encoded: called with the number of encoded pictures, and the number to encode.
+
+        Raises:
+            QueryError: no picture can be opened, or a column or a file of the settings cannot be used.
+            CatalogError, EncoderError, MissingDatabaseError: the catalogue, encoder or database cannot be used.
+        """
+        from firstsight.api.robustness import evaluate_robustness
+
+        read = (catalogue, options)
+        return evaluate_robustness(self._connection, settings, *read, encoder, on_progress, on_encoded)
+
+    def write_robustness_page(self, path: str | os.PathLike[str], report: RobustnessReport) -> None:
+        """Write a report of `robustness` as an HTML page. OSError: it cannot be written."""
+        from firstsight.retrieval.evaluation.robustness.robustness_page import write_robustness_page
+
+        write_robustness_page(Path(path), report)
 
     def space_map(
         self,

@@ -193,7 +193,15 @@ def test_commands_with_a_table_take_csv_and_those_with_items_take_columns() -> N
             "personal-search list",
             "evaluate slates",
         ),
-        *("rerank fit", "rerank list", "evaluate search", "evaluate recommend", "evaluate links", "models list"),
+        *(
+            "rerank fit",
+            "rerank list",
+            "evaluate search",
+            "evaluate recommend",
+            "evaluate links",
+            "models list",
+            "evaluate robustness",
+        ),
         *("keys list", "safety policies", "safety explain", "safety report", "safety audit", "safety hashes list"),
         *("safety heads", "safety train", "safety retrain", "video-products list"),
     }

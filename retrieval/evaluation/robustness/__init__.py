@@ -1,0 +1,1 @@
+"""How much of a search survives corrupted pictures, typos and paraphrases."""
