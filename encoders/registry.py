@@ -26,7 +26,7 @@ def _starter(model: str, options: EncoderOptions) -> Encoder:
     from firstsight.encoders.starter.starter_encoder import StarterEncoder
     from firstsight.encoders.starter.starter_model import StarterModel
 
-    return StarterEncoder(options.runtime, options.threads, StarterModel.of_folder(model) if model else None)
+    return StarterEncoder(options.runtime, options.threads, StarterModel.of_name(model))
 
 
 def _open_clip(model: str, options: EncoderOptions) -> Encoder:
@@ -126,8 +126,9 @@ def load_encoder(
     """Load an encoder by its name.
 
     Args:
-        name: `starter`, `starter:FOLDER`, `open_clip:ARCH/TAG`, `open_clip:ARCH@FILE`, `open_clip:hf-hub:ORG/NAME`,
-            `open_clip:FOLDER`, `transformers:ORG/NAME`, `transformers:FOLDER`, or a family of an installed package.
+        name: `starter`, `starter:multilingual`, `starter:FOLDER`, `open_clip:ARCH/TAG`, `open_clip:ARCH@FILE`,
+            `open_clip:hf-hub:ORG/NAME`, `open_clip:FOLDER`, `transformers:ORG/NAME`, `transformers:FOLDER`, or a family
+            of an installed package.
         runtime: "auto" for the fastest runtime that keeps the reference vectors, "fast" to allow int8 after a
             calibration, or ENGINE:PRECISION of torch, torch-compile (fp32, bf16, fp16) and openvino (fp32, bf16, int8).
         device: "cpu", "cuda", "cuda:1" or "mps"; by default the best available one.
@@ -136,6 +137,7 @@ def load_encoder(
 
     Raises:
         EncoderError: if the family, model, tag, file or runtime does not exist; the message lists the valid ones.
+        OptionalDependencyError: the encoder needs an extra that is not installed.
     """
     return load_with_options(name, EncoderOptions(runtime, device, threads, trust_remote_code))
 

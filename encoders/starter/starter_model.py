@@ -1,10 +1,11 @@
-"""Variants of the `starter` encoder: the built-in one, and folders that `firstsight tune` writes.
+"""Variants of the `starter` encoder: the built-in ones, and folders that `firstsight tune` writes.
 
-A folder `starter:FOLDER` has two or three files:
+A folder `starter:FOLDER` has these files:
 
     starter_config.json          {"format": 1, "image_size": 260}
     bridge.safetensors           weights of `Bridge`
     text_tower.safetensors       optional: weights of a changed text tower, with the names of `towers.MiniLM`
+    multilingual.safetensors     optional: weights of `LanguageMap`, which adds the tower of several languages
 
 Its picture tower, its tokeniser and, without the third file, its text tower are the packaged ones.
 """
@@ -22,7 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.encoders.starter.bridge import TEMPERATURE
-from firstsight.encoders.starter.starter_files import PICTURE_WEIGHTS, TEXT_WEIGHTS, TOKENIZER
+from firstsight.encoders.starter.multilingual import MAX_CHARACTERS
+from firstsight.encoders.starter.starter_files import (
+    LANGUAGE_VOCABULARY,
+    LANGUAGE_WEIGHTS,
+    PICTURE_WEIGHTS,
+    TEXT_WEIGHTS,
+    TOKENIZER,
+)
 from firstsight.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -35,11 +43,17 @@ IMAGE_SIZE: Final = 260
 # the exported graphs.
 PREPROCESSING: Final = 1
 
-BRIDGE_PATH: Final = Path(__file__).parent / "weights" / "starter-bridge.safetensors"
+_WEIGHTS: Final = Path(__file__).parent / "weights"
+BRIDGE_PATH: Final = _WEIGHTS / "starter-bridge.safetensors"
+LANGUAGE_MAP_PATH: Final = _WEIGHTS / "starter-multilingual.safetensors"
 
 CONFIG_FILE: Final = "starter_config.json"
 BRIDGE_FILE: Final = "bridge.safetensors"
 TEXT_TOWER_FILE: Final = "text_tower.safetensors"
+LANGUAGE_MAP_FILE: Final = "multilingual.safetensors"
+
+MULTILINGUAL: Final = "multilingual"
+"""The name of the built-in variant with a second text tower."""
 
 FORMAT: Final = 1
 IMAGE_SIZES: Final = range(64, 513)
@@ -54,6 +68,23 @@ class StarterModel:
     bridge: Path = BRIDGE_PATH
     image_size: int = IMAGE_SIZE  # side of the square input picture, in pixels
     text_tower: Path | None = None  # weights of a changed text tower; None: the packaged one
+    language_map: Path | None = None  # weights of `LanguageMap`; None: English only
+
+    @classmethod
+    def of_name(cls, model: str) -> StarterModel:
+        """Find a variant by the part of its name after the colon.
+
+        Args:
+            model: empty, `multilingual`, or a folder; `./multilingual` is a folder of that name.
+
+        Raises:
+            EncoderError: as `of_folder`.
+        """
+        if not model:
+            return cls()
+        if model == MULTILINGUAL:
+            return cls(f"{NAME}:{MULTILINGUAL}", language_map=LANGUAGE_MAP_PATH)
+        return cls.of_folder(model)
 
     @classmethod
     def of_folder(cls, folder: str) -> StarterModel:
@@ -72,9 +103,9 @@ class StarterModel:
             )
         if not (path / BRIDGE_FILE).is_file():
             raise EncoderError(f"{path} lacks {BRIDGE_FILE}; write it again: firstsight tune CATALOGUE --out {folder}")
-        text_tower = path / TEXT_TOWER_FILE
-        name = f"{NAME}:{path.resolve()}"
-        return cls(name, path / BRIDGE_FILE, size, text_tower if text_tower.is_file() else None)
+        optional = [path / name for name in (TEXT_TOWER_FILE, LANGUAGE_MAP_FILE)]
+        text_tower, language_map = (file if file.is_file() else None for file in optional)
+        return cls(f"{NAME}:{path.resolve()}", path / BRIDGE_FILE, size, text_tower, language_map)
 
     def text_tower_digest(self) -> str:
         """Return the SHA-256 of the text tower's weights, 64 hexadecimal digits.
@@ -100,6 +131,11 @@ class StarterModel:
         if self.image_size != IMAGE_SIZE:
             digest.update(f"image size {self.image_size}".encode())
         digest.update(_bytes(self.bridge))
+        if self.language_map is not None:
+            digest.update(f"several languages, {MAX_CHARACTERS} characters".encode())
+            for packaged in (LANGUAGE_WEIGHTS, LANGUAGE_VOCABULARY):
+                digest.update(bytes.fromhex(packaged.sha256))
+            digest.update(_bytes(self.language_map))
         return digest.hexdigest()
 
 
@@ -109,6 +145,7 @@ def save_starter(
     *,
     image_size: int = IMAGE_SIZE,
     text_tower: Mapping[str, Tensor] | None = None,
+    base: StarterModel | None = None,
 ) -> None:
     """Write a variant of `starter`, which `load_encoder("starter:FOLDER")` reads.
 
@@ -117,10 +154,20 @@ def save_starter(
         bridge: weights of `Bridge`; stored as float16.
         image_size: side of the square input picture, in pixels.
         text_tower: state dict of a `towers.MiniLM`; None for the packaged text tower.
+        base: the variant that was trained further: its map of several languages is copied. None for a folder without.
+
+    Raises:
+        EncoderError: a file of `base` cannot be read.
     """
     from safetensors.numpy import save_file
 
+    language_map = None if base is None or base.language_map is None else _bytes(base.language_map)
     folder.mkdir(parents=True, exist_ok=True)
+    # A folder without a description is not loaded, so a killed write leaves no half of a model in use.
+    (folder / CONFIG_FILE).unlink(missing_ok=True)
+    # Files of an earlier model would be read as parts of this one.
+    for name in (TEXT_TOWER_FILE, LANGUAGE_MAP_FILE):
+        (folder / name).unlink(missing_ok=True)
     # safetensors ignores strides and writes the raw memory: the arrays must be in C order.
     half = {name: np.ascontiguousarray(values, np.float16) for name, values in bridge.items()}
     save_file(half, folder / BRIDGE_FILE)
@@ -128,7 +175,8 @@ def save_starter(
         from safetensors.torch import save_file as save_tensors
 
         save_tensors({name: value.contiguous() for name, value in text_tower.items()}, folder / TEXT_TOWER_FILE)
-    # Last: a folder without a description is not loaded, so a killed write leaves no half of a model in use.
+    if language_map is not None:
+        (folder / LANGUAGE_MAP_FILE).write_bytes(language_map)
     (folder / CONFIG_FILE).write_text(json.dumps({"format": FORMAT, "image_size": image_size}) + "\n", encoding="utf-8")
 
 
@@ -138,7 +186,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     except OSError:
         raise EncoderError(
             f"{path.parent} is not a starter model: it has no readable {CONFIG_FILE}; make one with firstsight tune "
-            "CATALOGUE --out FOLDER, or use --encoder starter"
+            f"CATALOGUE --out FOLDER, or use --encoder {NAME} or {NAME}:{MULTILINGUAL}"
         ) from None
     except ValueError as error:
         raise EncoderError(f"{path} is not JSON ({error}); write the model again with firstsight tune") from None
@@ -152,5 +200,5 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        remedy = "install firstsight again" if path == BRIDGE_PATH else "write the model again with firstsight tune"
+        remedy = "install firstsight again" if path.parent == _WEIGHTS else "write the model again with firstsight tune"
         raise EncoderError(f"{path} cannot be read ({error}): {remedy}") from error

@@ -31,6 +31,19 @@ def class_vectors(encoder: StarterEncoder) -> NDArray[np.float32]:
     return np.asarray(vectors - vectors.mean(axis=0), dtype=np.float32)
 
 
+def synset_texts() -> tuple[list[str], list[str]]:
+    """Return names and definitions of the 21,844 synsets of ImageNet-21k, as timm ships them.
+
+    Returns:
+        The first name of each synset ("crane"), and its definition behind it ("crane: lifts and moves heavy objects").
+    """
+    folder = files("timm.data") / "_info"
+    names = _table((folder / "imagenet_synset_to_lemma.txt").read_text(encoding="utf-8"))
+    definitions = _table((folder / "imagenet_synset_to_definition.txt").read_text(encoding="utf-8"))
+    firsts = {synset: names[synset].split(",")[0].strip() for synset in sorted(names)}
+    return list(firsts.values()), [f"{name}: {definitions[synset]}" for synset, name in firsts.items()]
+
+
 def _table(text: str) -> dict[str, str]:
     rows = (line.partition("\t") for line in text.splitlines() if line)
     return {key: value for key, _, value in rows}
