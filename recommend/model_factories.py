@@ -15,6 +15,7 @@ from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.models.baselines import EASE, MeanProfile, Popularity, RandomOrder
 from firstsight.recommend.models.blend import Blend, MaxSimilarity
 from firstsight.recommend.models.collaborative import ALS
+from firstsight.recommend.models.content_tuning import choose_tuned_content
 from firstsight.recommend.models.text_vectors import WordSpace, content_vectors, read_texts
 from firstsight.recommend.ranking.fitted_ranking import FittedRanking
 from firstsight.recommend.ranking.item_content import ItemContent, read_prices
@@ -31,13 +32,14 @@ MODEL_NAMES = (
     "ALS",
     "EASE",
     "blend",
+    "tuned blend",
     "fixed weights",
     "recommend",
     "sequence",
 )
 
-SLOW_MODELS = ("sequence",)
-"""Models that train for minutes: they are left out unless they are named."""
+SLOW_MODELS = ("tuned blend", "sequence")
+"""Models that train for a minute or more: they are left out unless they are named."""
 
 
 def select_model_factories(
@@ -68,6 +70,7 @@ def select_model_factories(
         "ALS": ALS,
         "EASE": EASE,
         "blend": lambda: _BlendModel(shared),
+        "tuned blend": lambda: _TunedBlendModel(shared),
         "fixed weights": lambda: UnfittedRecommender(shared.item_content, shared.blend),
         "recommend": lambda: FittedRanking(shared.item_content, lambda train: shared.blend(train).settings),
         "sequence": lambda: SequenceRecommender(space, shared.content),
@@ -112,6 +115,30 @@ class _BlendModel:
     def fit(self, train: Interactions) -> None:
         """Choose settings, then learn factors."""
         self._model = self._shared.blend(train)
+
+    def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
+        """(users, candidates) scores."""
+        assert self._model is not None  # fitted first
+        return self._model.scores(users, candidates)
+
+
+class _TunedBlendModel:
+    """The model of `firstsight cold-start fit --tune`: the blend, on mapped content if held-out items gain from it."""
+
+    name = "tuned blend"
+
+    def __init__(self, shared: _SharedInputs) -> None:
+        self._shared = shared
+        self._model: Blend | None = None
+
+    def fit(self, train: Interactions) -> None:
+        """Learn and compare a content map, choose settings, then learn factors."""
+        content = self._shared.content
+        tuned = choose_tuned_content(train, content)
+        if tuned.content_map is not None:
+            content = tuned.content_map.apply(content)
+        self._model = Blend(content, tuned.choice.settings)
+        self._model.fit(train)
 
     def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
         """(users, candidates) scores."""

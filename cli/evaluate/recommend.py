@@ -29,9 +29,10 @@ EXAMPLES = [
 ]
 NOTE = (
     "Events come from firstsight events add. Models: random, popularity, mean profile, max similarity, ALS, EASE, "
-    "blend, fixed weights (recommend before a fit), recommend, and sequence, which trains for minutes and runs only if "
-    "it is named. Every candidate is ranked for every user. A paired bootstrap over users tests whether two models "
-    "differ. Exposure: the share of the first k places that new items, kinds, sellers and other groups get."
+    "blend, fixed weights (recommend before a fit), recommend; and, only if named since they train for minutes, tuned "
+    "blend (cold-start fit --tune) and sequence. Every candidate is ranked for every user. A paired bootstrap over "
+    "users tests whether two models differ. Exposure: the share of the first k places that new items, kinds, sellers "
+    "and other groups get."
 )
 
 

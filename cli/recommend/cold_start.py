@@ -15,20 +15,26 @@ if TYPE_CHECKING:
 
 app = group(
     "Train models that rank items without events.",
-    examples=["cold-start fit", "cold-start list", "cold-start use 2", "cold-start use none"],
+    examples=["cold-start fit --tune", "cold-start list", "cold-start use 2", "cold-start use none"],
     note="Add events first, with firstsight events add. Training needs implicit: pip install 'firstsight[recommend]'",
 )
 
 
-@command(app, examples=["cold-start fit", "cold-start fit --keep"])
+@command(app, examples=["cold-start fit", "cold-start fit --tune", "cold-start fit --keep"])
 def fit(
     *,
+    tune: Annotated[
+        bool,
+        panels.training(
+            "--tune", help="Learn from items that people took together too; used only if held-out items gain."
+        ),
+    ] = False,
     keep: Annotated[bool, panels.training("--keep", help="Keep using the current model, to compare first.")] = False,
     output: options.TableFlags,
     db: options.DatabaseFlags,
 ) -> None:
     """Train a new version on all events and use it. Held-out items choose the model."""
-    made = db.open().cold_start.fit(use=not keep, on_progress=print_message)
+    made = db.open().cold_start.fit(tune=tune, use=not keep, on_progress=print_message)
     if output.as_json:
         print_json_lines([made.to_dict()])
     else:
@@ -59,7 +65,7 @@ def use(
 
 def _print(versions: list[ColdStartVersion], output: options.TableFlags) -> None:
     recalls = ("recall_blend", "recall_content", "recall_collaborative", "recall_chance")
-    numbers = ["version", "events", "recall@20", "content", "collaborative", "chance", "weight"]
+    numbers = ["version", "events", "recall@20", "content", "collaborative", "chance", "weight", "gain by map"]
     output.print_table(
         ["version", "fitted", "in use", *numbers[1:], "mapping"],
         [
@@ -70,6 +76,7 @@ def _print(versions: list[ColdStartVersion], output: options.TableFlags) -> None
                 shown(version.figures["events"], ","),
                 *(shown(version.figures[name], ".4f") for name in recalls),
                 shown(version.settings.weight, ".2f"),
+                _gain(version),
                 version.settings.mapping,
             )
             for version in versions
@@ -77,3 +84,10 @@ def _print(versions: list[ColdStartVersion], output: options.TableFlags) -> None
         right=numbers,
         empty="there are no cold-start models; new items are ranked by content alone",
     )
+
+
+def _gain(version: ColdStartVersion) -> str:
+    """Held-out gain by a content map, and that it is not used if so; "" for a version without `--tune`."""
+    if "tune_gain" not in version.figures:
+        return ""
+    return f"{version.figures['tune_gain']:+.4f}{'' if version.tuned else ' (not used)'}"

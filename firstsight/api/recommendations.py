@@ -247,12 +247,16 @@ class Recommender:
     def interested_users(self, item: str, *, k: int = 10) -> InterestedUsers:
         """Find the users with items nearest to an item; users with events on the item itself are left out.
 
+        Vectors of items are compared; if a tuned cold-start model is in use, its mapped content instead.
+
         Args:
             item: item id.
             k: maximum number of users, 1 to 1,000.
 
         Raises:
             QueryError: the item is unknown or has no vector, there are no events, or k is out of range.
+            EncoderMismatchError, StoreError: the cold-start model in use is tuned, but belongs to another encoder or is
+                damaged.
             MissingDatabaseError: there is no database.
         """
         from firstsight.recommend.slates.slate_results import InterestedUser, InterestedUsers
@@ -268,7 +272,7 @@ class Recommender:
             )
         users = (
             InterestedUser(interactions.user_ids[ranked.user], ranked.score, space.item_ids[ranked.because])
-            for ranked in loaded.maker.rank_users(place, k)
+            for ranked in loaded.maker.rank_users(place, k, loaded.tuned_content(store))
         )
         return InterestedUsers(tuple(users), item)
 

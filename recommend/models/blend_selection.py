@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from firstsight.encoders.base import Vectors
@@ -46,6 +48,68 @@ class BlendChoice:
     users: int
 
 
+class SettingsTrial:
+    """Recall of all settings on several splits, from which the best are chosen."""
+
+    def __init__(self) -> None:
+        self._recalls: dict[BlendSettings, list[NDArray[np.float64]]] = {}
+        self._chance: list[float] = []
+        self._users = 0
+
+    def add(self, split: Split, content: Vectors) -> None:
+        """Score all settings on one split.
+
+        Args:
+            split: with cold items as its candidates.
+            content: (n, d) unit rows in the order of the space.
+
+        Raises:
+            OptionalDependencyError: implicit is not installed.
+        """
+        self._chance.append(min(1.0, K / len(split.candidates)))
+        self._users += len(split.users)
+        with threadpool_limits(1, "blas"):  # for many small products, threads wait longer than they work
+            for settings, recalls in _score_settings(split, content).items():
+                of_log = np.full(len(split.train.user_ids), np.nan)
+                of_log[split.users] = recalls
+                self._recalls.setdefault(settings, []).append(of_log)
+
+    def choice(self) -> BlendChoice:
+        """The settings with the highest mean recall over the splits."""
+        means = {
+            settings: float(np.mean([np.nanmean(recalls) for recalls in of_splits]))
+            for settings, of_splits in self._recalls.items()
+        }
+        best = max(means, key=lambda settings: (means[settings], -abs(settings.weight - 0.5)))
+        return BlendChoice(
+            settings=best,
+            blend=means[best],
+            content=max(value for settings, value in means.items() if settings.weight == 0),
+            collaborative=max(value for settings, value in means.items() if settings.weight == 1),
+            chance=float(np.mean(self._chance)),
+            users=self._users,
+        )
+
+    def held_out_recalls(self, *, weight: float | None = None) -> NDArray[np.float64]:
+        """(users of the log,) mean recall@20 over the splits that a user is in; NaN for a user in none.
+
+        In each split the settings are those that were best in the other splits, so no split chooses its own. A single
+        split chooses its own settings.
+
+        Args:
+            weight: only settings with this weight of the collaborative score, such as 0 for content alone.
+        """
+        known = [settings for settings in self._recalls if weight in (None, settings.weight)]
+        means = np.array([[np.nanmean(recalls) for recalls in self._recalls[settings]] for settings in known])
+        splits = means.shape[1]
+        values = []
+        for split in range(splits):
+            others = [n for n in range(splits) if n != split or splits == 1]
+            best = known[int(np.argmax(means[:, others].mean(axis=1)))]
+            values.append(self._recalls[best][split])
+        return _mean_of_splits(np.stack(values))
+
+
 def choose_settings(train: Interactions, content: Vectors, *, seed: int = 0) -> BlendChoice:
     """Try all settings on held-out cold items: three splits, with a fifth of the items each.
 
@@ -60,28 +124,32 @@ def choose_settings(train: Interactions, content: Vectors, *, seed: int = 0) -> 
         QueryError: the log has too few events.
         OptionalDependencyError: implicit is not installed.
     """
-    tried: dict[BlendSettings, list[float]] = {}
-    chance, users = [], 0
-    for number in range(SPLITS):
-        split = _limit_users(item_cold(train, seed=1_000 + seed + number), seed)
-        chance.append(min(1.0, K / len(split.candidates)))
-        users += len(split.users)
-        with threadpool_limits(1, "blas"):  # for many small products, threads wait longer than they work
-            for settings, value in _score_settings(split, content).items():
-                tried.setdefault(settings, []).append(value)
-    means = {settings: float(np.mean(values)) for settings, values in tried.items()}
-    best = max(means, key=lambda settings: (means[settings], -abs(settings.weight - 0.5)))
-    return BlendChoice(
-        settings=best,
-        blend=means[best],
-        content=max(value for settings, value in means.items() if settings.weight == 0),
-        collaborative=max(value for settings, value in means.items() if settings.weight == 1),
-        chance=float(np.mean(chance)),
-        users=users,
-    )
+    trial = SettingsTrial()
+    for split in draw_splits(train, seed=seed):
+        trial.add(split, content)
+    return trial.choice()
 
 
-def _score_settings(split: Split, content: Vectors) -> dict[BlendSettings, float]:
+def draw_splits(
+    train: Interactions, *, splits: int | None = None, max_users: int | None = None, seed: int = 0
+) -> Iterator[Split]:
+    """Draw the splits of a selection: a fifth of the items is cold in each.
+
+    Args:
+        train: the events.
+        splits: number of splits, `SPLITS` by default.
+        max_users: maximum number of users in each, `MAX_USERS` by default.
+        seed: of the splits.
+
+    Raises:
+        QueryError: the log has too few events.
+    """
+    for number in range(splits or SPLITS):
+        yield _limit_users(item_cold(train, seed=1_000 + seed + number), seed, max_users or MAX_USERS)
+
+
+def _score_settings(split: Split, content: Vectors) -> dict[BlendSettings, NDArray[np.float64]]:
+    """(users,) recalls of the split's users, by settings."""
     similar = max_cosines(content, split.histories, split.candidates)
     recalls = {}
     for alpha in ALPHAS:
@@ -92,15 +160,21 @@ def _score_settings(split: Split, content: Vectors) -> dict[BlendSettings, float
             collaborative = (folded @ factors.items[split.candidates].T).astype(np.float32)
             for weight in WEIGHTS:
                 ranked = rank(blend_scores(collaborative, similar, weight), split.candidates, K)
-                settings = BlendSettings(alpha, mapping, ridge, weight)
-                recalls[settings] = float(np.nanmean(recall(ranked, split.targets)))
+                recalls[BlendSettings(alpha, mapping, ridge, weight)] = recall(ranked, split.targets)
     return recalls
 
 
-def _limit_users(split: Split, seed: int) -> Split:
-    if len(split.users) <= MAX_USERS:
+def _mean_of_splits(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(splits, users) to (users,): mean over the splits that a user is in."""
+    known = ~np.isnan(values)
+    sums, counts = np.where(known, values, 0).sum(axis=0), known.sum(axis=0)
+    return np.asarray(np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0))
+
+
+def _limit_users(split: Split, seed: int, max_users: int) -> Split:
+    if len(split.users) <= max_users:
         return split
-    kept = np.sort(np.random.default_rng(seed).permutation(len(split.users))[:MAX_USERS])
+    kept = np.sort(np.random.default_rng(seed).permutation(len(split.users))[:max_users])
     return Split(
         split.protocol,
         split.train,

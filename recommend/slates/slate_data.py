@@ -16,7 +16,7 @@ from firstsight.errors import QueryError
 from firstsight.heads.model_shelf import ModelShelf
 from firstsight.recommend.events.event_log import Events
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.models.cold_start_model import SHELF_SPEC
+from firstsight.recommend.models.cold_start_model import SHELF_SPEC, load_tuned_content
 from firstsight.recommend.ranking.ranking_inputs import RankingInputs
 from firstsight.recommend.ranking.ranking_store import ranking_state
 from firstsight.recommend.semantic_ids.clusters import Clusters, assign_clusters
@@ -53,6 +53,7 @@ class SlateData:
     merged: NDArray[np.int64] | None = None  # (n,) number of variants of each item, once they were read
     near: SlateCopies | None = None  # near-duplicates, once a slate needed them
     versions: dict[str, int] = field(default_factory=dict)  # of the tables and models, for the log of slates
+    mapped: list[Vectors | None] = field(default_factory=list)  # content of a tuned model, once users were ranked
 
     @classmethod
     def load(
@@ -135,6 +136,17 @@ class SlateData:
                 merged = _read_column(store, self.maker.space, VARIANT_IDS_COLUMN)
                 self.merged = np.array([count_merged_variants(value) for value in merged], dtype=np.int64)
         return SlateProducts(self.column_codes(store, GROUP_COLUMN)[0], self.merged)
+
+    def tuned_content(self, store: Store) -> Vectors | None:
+        """(n, d) content of the items under the cold-start model in use, if it is tuned; else None.
+
+        Raises:
+            EncoderMismatchError: the model was fitted on vectors of another encoder.
+            StoreError: the model is damaged.
+        """
+        if not self.mapped:
+            self.mapped.append(load_tuned_content(store, self.maker.space))
+        return self.mapped[0]
 
     def copies(self, store: Store) -> CopyCodes:
         """Near-duplicates of the items: each call compares the items that no call had before."""

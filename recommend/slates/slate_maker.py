@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from firstsight.encoders.base import Vectors
 from firstsight.recommend.events.interactions import DAY_US, History, Interactions
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.ranking.item_content import ItemContent
@@ -222,7 +223,7 @@ class SlateMaker:
             showable &= np.isin(self.recommender.kinds.codes, self.recommender.kinds.codes_of(only_kinds))
         return showable
 
-    def rank_users(self, place: int, k: int) -> list[RankedUser]:
+    def rank_users(self, place: int, k: int, content: Vectors | None = None) -> list[RankedUser]:
         """Rank the users who are probably interested in an item, by their events nearest to it, best first.
 
         Users with an event on the item are left out. Content alone decides, so a new item works as well as a popular
@@ -231,11 +232,13 @@ class SlateMaker:
         Args:
             place: row of the item.
             k: maximum number of users.
+            content: (n, d) unit rows to compare; the items' vectors by default.
         """
         events = self.interactions
         if events is None or not len(events):
             return []
-        cosines = self.space.vectors @ self.space.vectors[place]
+        vectors = self.space.vectors if content is None else content
+        cosines = vectors @ vectors[place]
         key = np.unique(events.users * len(self.space) + events.items)
         users, items = key // len(self.space), key % len(self.space)
         order = np.lexsort((items, -cosines[items], users))
