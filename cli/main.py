@@ -27,6 +27,7 @@ COMMANDS = {
         "watch": ("catalogue.watch:app", "Index the latest frames of a live stream."),
         "remove": ("catalogue.remove:app", "Remove items."),
         "optimize": ("catalogue.optimize:app", "Merge small files and update indexes."),
+        "reindex": ("catalogue.reindex:app", "Make the vectors of another encoder."),
         "upgrade": ("catalogue.upgrade:app", "Upgrade a database of an earlier version."),
     },
     "Search": {
@@ -47,6 +48,7 @@ COMMANDS = {
     },
     "Models": {
         "models": ("models:app", "List, check, calibrate and export encoders."),
+        "encoder": ("catalogue.encoders:app", "Switch a database to another encoder, and back."),
     },
     "Safety": {
         "safety": ("safety.app:app", "Score, review and block items by policy."),

@@ -40,6 +40,7 @@ from firstsight.public_names import MODULES
 
 if TYPE_CHECKING:
     from firstsight.api.duplicates import Duplicates
+    from firstsight.api.encoders import Encoders, EncoderState, SwitchReport
     from firstsight.api.evaluation import Evaluation
     from firstsight.api.events import EventLog
     from firstsight.api.index_options import IndexOptions, RunOptions
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from firstsight.api.items import Failure, Item, View
     from firstsight.api.maintenance import Maintenance
     from firstsight.api.models.cold_start import ColdStart
+    from firstsight.api.models.dependent_models import DependentModel
     from firstsight.api.models.personal_search import PersonalSearch
     from firstsight.api.models.ranking import RankingModels
     from firstsight.api.models.rerankers import Rerankers
@@ -82,6 +84,7 @@ if TYPE_CHECKING:
     from firstsight.indexer.columns.unused_media import UnusedMedia
     from firstsight.indexer.index_report import Counts, IndexReport
     from firstsight.indexer.index_settings import IndexSettings
+    from firstsight.indexer.reindex.reindex_settings import ReindexCounts, ReindexReport, ReindexSettings
     from firstsight.indexer.row_reader import CatalogItem
     from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
     from firstsight.media.policy import MediaPolicy
@@ -181,6 +184,7 @@ __all__ = [
     "Database",
     "DatabaseBusyError",
     "DecisionLabel",
+    "DependentModel",
     "Difference",
     "Drift",
     "DuplicateEvidence",
@@ -194,6 +198,8 @@ __all__ = [
     "EncoderMismatchError",
     "EncoderOptions",
     "EncoderSpec",
+    "EncoderState",
+    "Encoders",
     "EntryDescription",
     "Evaluation",
     "Event",
@@ -271,6 +277,9 @@ __all__ = [
     "Recommendation",
     "Record",
     "RecordList",
+    "ReindexCounts",
+    "ReindexReport",
+    "ReindexSettings",
     "Reliability",
     "Replay",
     "RerankerVersion",
@@ -307,6 +316,7 @@ __all__ = [
     "Status",
     "StoreError",
     "SubtitleSource",
+    "SwitchReport",
     "TableState",
     "TableUpkeep",
     "TermContribution",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self, Unpack, overload
 
 from firstsight.api.connection import Connection
 from firstsight.api.duplicates import Duplicates
+from firstsight.api.encoders import Encoders
 from firstsight.api.evaluation import Evaluation
 from firstsight.api.events import EventLog
 from firstsight.api.export import Export
@@ -74,6 +75,7 @@ class Database:
         db.timed_products  products in videos, with their seconds
         db.safety        policies, scores, decisions and their log
         db.evaluation    measures of search and recommendation, and a map of the items
+        db.encoders      vectors of a second encoder, and switches between the two
         db.maintenance   upkeep and upgrades
     """
 
@@ -96,6 +98,7 @@ class Database:
         self.duplicates = Duplicates(connection)
         self.timed_products = TimedProducts(connection)
         self.evaluation = Evaluation(connection, self._searching)
+        self.encoders = Encoders(connection)
         self.maintenance = Maintenance(connection)
         self.safety = Safety(connection)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -96,6 +96,15 @@ class View:
     text: str | None = None  # of a passage, one line of timed text per line
     line_starts: Sequence[float] | None = None  # second of each line
     language: str | None = None  # tag of the passage's language
+    standby: Vector | None = None  # by the encoder of the vector set that is not in force
+
+    def row(self, item_id: str) -> dict[str, Any]:
+        """Row of `views`."""
+        return {name: value for name, value in vars(self).items() if name != "standby"} | {"item_id": item_id}
+
+    def for_standby(self) -> View | None:
+        """The view as the vector set that is not in force has it; None without a vector."""
+        return None if self.standby is None else replace(self, vector=self.standby, standby=None)
 
 
 @dataclass(eq=False)
@@ -117,16 +126,24 @@ class PendingItem:
         """Text of the title view: the title, else the text; None without both."""
         return self.item.title or self.item.text
 
-    def add_view(self, part: Part, place: str, vector: Vector, info: PictureInfo | None = None) -> None:
+    def add_view(
+        self,
+        part: Part,
+        place: str,
+        vector: Vector,
+        info: PictureInfo | None = None,
+        standby: Vector | None = None,
+    ) -> None:
         """Add an encoded view.
 
         Args:
             place: suffix of the view id that distinguishes views of one part, such as "-0" or "-0-3".
             info: of the picture or frame; None for a title.
+            standby: its vector by the encoder that is not in force.
         """
         view_id = f"{self.item.item_id}#{part}{place}"
         shown = {} if info is None else vars(info)
-        self.views.append(View(view_id, part, vector, **shown))
+        self.views.append(View(view_id, part, vector, **shown, standby=standby))
 
     def add_prints(self, index: int, uri: str, found: FilePrints) -> None:
         """Add the fingerprints of a video.
@@ -153,13 +170,22 @@ class PendingItem:
     def _print_id(self, index: int) -> str:
         return f"{self.item.item_id}#video-{index}"
 
-    def add_passage(self, place: str, passage: Passage, vector: Vector, uri: str | None, version: str | None) -> None:
+    def add_passage(
+        self,
+        place: str,
+        passage: Passage,
+        vector: Vector,
+        uri: str | None,
+        version: str | None,
+        standby: Vector | None = None,
+    ) -> None:
         """Add an encoded passage of timed text.
 
         Args:
             place: suffix of the view id, such as "-0-1-3": of the video, of its text, of the passage in it.
             uri: of the video; None for an item without one.
             version: ETag or Last-Modified of a remote subtitle file.
+            standby: its vector by the encoder that is not in force.
         """
         self.views.append(
             View(
@@ -174,6 +200,7 @@ class PendingItem:
                 text=passage.text,
                 line_starts=passage.line_starts,
                 language=passage.language,
+                standby=standby,
             )
         )
 
@@ -192,11 +219,12 @@ class PendingItem:
             if failure["stage"] == "fetch" and failure["reason"] in ("unreachable", "timeout")
         }
 
-    def keep_views(self, stored: Iterable[Mapping[str, Any]]) -> None:
+    def keep_views(self, stored: Iterable[Mapping[str, Any]], standby: Mapping[str, Vector]) -> None:
         """Keep stored views of unreachable media.
 
         Args:
             stored: rows of `views` of this item.
+            standby: by view id, their vectors in the set that is not in force.
         """
         kept = set()
         for row in stored:
@@ -209,7 +237,8 @@ class PendingItem:
                 place = "-".join([f"{row['part']}-{addresses.index(row['uri'])}", *frame])
                 shown = {name: row[name] for name in _KEPT_FIELDS}
                 view_id = f"{self.item.item_id}#{place}"
-                self.views.append(View(view_id, row["part"], np.asarray(row["vector"], np.float32), **shown))
+                vector = np.asarray(row["vector"], np.float32)
+                self.views.append(View(view_id, row["part"], vector, **shown, standby=standby.get(row["view_id"])))
                 kept.add(row["uri"])
         for failure in self.failures:
             if failure["uri"] in kept:
@@ -217,7 +246,7 @@ class PendingItem:
 
     def view_rows(self) -> list[dict[str, Any]]:
         """Rows of `views` of this item."""
-        return [{**vars(view), "item_id": self.item.item_id} for view in self.views]
+        return [view.row(self.item.item_id) for view in self.views]
 
     def item_row(self, weights: Mapping[Part, float], **written: Any) -> dict[str, Any]:
         """Row of `items` of this item; `written` has catalog_dir, indexed_at and run_id."""

@@ -15,6 +15,7 @@ from firstsight.errors import MediaError
 from firstsight.indexer.assembly import SPEECH, PendingItem
 from firstsight.indexer.index_report import RunningCounts
 from firstsight.indexer.media_loading.shared_media import MediaUse
+from firstsight.indexer.reindex.standby_writer import StandbyWriter
 from firstsight.indexer.timed_text.item_texts import ItemText, ItemTexts, LoadedText
 from firstsight.indexer.timed_text.passages import Passage
 
@@ -125,16 +126,18 @@ class PassageQueue:
             use.pending.fail(speech.problem[0], use.uri, speech.problem[1])
         self.add(use.pending, f"-{use.index}-{SPEECH}", use.uri, speech.passages)
 
-    def encode(self, encoder: Encoder, batch_size: int) -> None:
-        """Encode all waiting passages."""
+    def encode(self, encoder: Encoder, batch_size: int, standby: StandbyWriter) -> None:
+        """Encode all waiting passages, also for the vector set that is not in force."""
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(batch_size, len(self._waiting)))]
-            outcomes = try_texts(encoder, [passage.text.replace("\n", " ") for _, _, passage in batch])
-            for (use, number, passage), outcome in zip(batch, outcomes, strict=True):
+            texts = [passage.encoded_text for _, _, passage in batch]
+            outcomes, others = try_texts(encoder, texts), standby.encode_texts(texts)
+            for (use, number, passage), outcome, other in zip(batch, outcomes, others, strict=True):
                 if isinstance(outcome, MediaError):
                     use.pending.fail("encode", use.uri or "", outcome)
                 else:
-                    use.pending.add_passage(f"{use.place}-{number}", passage, outcome.copy(), use.uri, use.version)
+                    place = f"{use.place}-{number}"
+                    use.pending.add_passage(place, passage, outcome.copy(), use.uri, use.version, other)
                     self._counts["passages"] += 1
                 use.left -= 1
                 if not use.left:

@@ -37,6 +37,7 @@ from firstsight.indexer.media_loading.media_loader import MediaJob, MediaLoader
 from firstsight.indexer.media_loading.shared_media import EncodedMedium, MediaUse, SharedMedia
 from firstsight.indexer.passage_queue import PassageQueue
 from firstsight.indexer.refreshed_rows import refreshed_rows
+from firstsight.indexer.reindex.standby_writer import StandbyWriter
 from firstsight.indexer.row_reader import CatalogItem
 from firstsight.indexer.stored_media_cleanup import UnusedStoredMedia
 from firstsight.indexer.timed_product_writes import write_timed_products
@@ -67,6 +68,7 @@ class IndexRun:
         settings: IndexSettings,
         *,
         only: Collection[str] | None = None,
+        standby: StandbyWriter | None = None,
         on_progress: Callable[[Counts], None] = lambda counts: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -74,6 +76,7 @@ class IndexRun:
 
         Args:
             only: ids of the items to encode, changed or not; None for all changed items.
+            standby: encodes the items for the vector set that is not in force, too; None without one.
             on_progress: called with the counts at the start and after each batch, in the calling thread.
             should_stop: called between items; once it returns True, the run finishes and writes the items it has begun.
         """
@@ -82,6 +85,7 @@ class IndexRun:
         self.reasons: dict[str, int] = {}
         self._store = store
         self._encoder = encoder
+        self._standby = standby or StandbyWriter()
         self._catalog = catalog
         self._catalog_dir = str(catalog_root(catalog))
         self._policy = policy
@@ -168,9 +172,8 @@ class IndexRun:
 
     def _index(self) -> None:
         with ExitStack() as stack:
-            loader = stack.enter_context(
-                MediaLoader(self._policy, self._settings, min_side=self._encoder.spec.min_side)
-            )
+            min_side = max(self._encoder.spec.min_side, self._standby.min_side)
+            loader = stack.enter_context(MediaLoader(self._policy, self._settings, min_side=min_side))
             self._writer = stack.enter_context(ThreadPoolExecutor(1, "firstsight-write"))
             stack.enter_context(self._passages)
             for job, loaded in loader.load_ahead(self._jobs()):
@@ -258,9 +261,10 @@ class IndexRun:
 
     def _encode_pictures(self) -> None:
         batch = [self._pictures.popleft() for _ in range(min(self._settings.batch_size, len(self._pictures)))]
-        outcomes = try_images(self._encoder, [loaded.picture for _, _, loaded in batch])
-        for (job, n, loaded), outcome in zip(batch, outcomes, strict=True):
-            self._media.encoded(job, n, loaded, outcome)
+        pictures = [loaded.picture for _, _, loaded in batch]
+        outcomes, others = try_images(self._encoder, pictures), self._standby.encode_images(pictures)
+        for (job, n, loaded), outcome, other in zip(batch, outcomes, others, strict=True):
+            self._media.encoded(job, n, loaded, outcome, other)
 
     def _deliver(self, use: MediaUse, encoded: EncodedMedium, shared: bool) -> None:
         """Add the views and failures of a medium to an item."""
@@ -270,10 +274,11 @@ class IndexRun:
             use.pending.fail(stage, use.uri, error)
         for picture in encoded.pictures:
             if use.medium == "image":
-                use.pending.add_view("image", f"-{use.index}", picture.vector, picture.info)
+                use.pending.add_view("image", f"-{use.index}", picture.vector, picture.info, picture.standby)
                 self._counts["pictures"] += 1
             else:
-                use.pending.add_view("frame", f"-{use.index}-{picture.index}", picture.vector, picture.info)
+                place = f"-{use.index}-{picture.index}"
+                use.pending.add_view("frame", place, picture.vector, picture.info, picture.standby)
                 self._counts["frames"] += 1
         if encoded.prints is not None:
             use.pending.add_prints(use.index, use.uri, encoded.prints)
@@ -281,16 +286,17 @@ class IndexRun:
         self._release(use.pending)
 
     def _encode_texts(self) -> None:
-        self._passages.encode(self._encoder, self._settings.text_batch_size)
+        self._passages.encode(self._encoder, self._settings.text_batch_size, self._standby)
         pending_items, self._texts = self._texts, []
         if not pending_items:
             return
-        outcomes = try_texts(self._encoder, [pending.title_text or "" for pending in pending_items])
-        for pending, outcome in zip(pending_items, outcomes, strict=True):
+        titles = [pending.title_text or "" for pending in pending_items]
+        outcomes, others = try_texts(self._encoder, titles), self._standby.encode_texts(titles)
+        for pending, outcome, other in zip(pending_items, outcomes, others, strict=True):
             if isinstance(outcome, MediaError):
                 pending.fail("encode", "", outcome)
             else:
-                pending.add_view("title", "", outcome)
+                pending.add_view("title", "", outcome, standby=other)
                 self._counts["texts"] += 1
             self._release(pending)
 
@@ -369,6 +375,7 @@ class IndexRun:
             for pending in done
         ]
         self._store.write_items(rows + refreshed_rows(self._store, refreshed, written))
+        self._standby.write(self._store, done, rows, self._settings.weights)
         self._store.delete_failures(resolved)
         self._upkeep.after_write()  # in the writing thread, so that no other write runs
 

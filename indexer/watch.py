@@ -29,6 +29,7 @@ from firstsight.encoders.isolation import try_images, try_texts
 from firstsight.errors import DatabaseBusyError, MediaError, QueryError, StoreError
 from firstsight.indexer.assembly import View, fuse
 from firstsight.indexer.index_settings import DEFAULT_WEIGHTS
+from firstsight.indexer.reindex.standby_writer import StandbyWriter
 from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
 from firstsight.media.fingerprints import fingerprint
 from firstsight.media.live.live_sampler import MAX_WAITING_FRAMES, LiveFrame, LiveSampler
@@ -59,15 +60,17 @@ class WatchRun:
         settings: WatchSettings,
         *,
         title: str | None = None,
+        standby: StandbyWriter | None = None,
         on_update: Callable[[WatchCounts], None] = lambda counts: None,
         on_event: Callable[[str], None] = lambda event: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Prepare a watch; arguments as for `Database.watch`."""
+        """Prepare a watch; arguments as for `Database.watch`, and `standby` as for an index run."""
         self.run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}"
         self.counts = WatchCounts()
         self._store = store
         self._encoder = encoder
+        self._standby = standby or StandbyWriter()
         self._source = source
         self._item_id = item_id
         self._policy = policy
@@ -98,6 +101,7 @@ class WatchRun:
             DatabaseBusyError: another process watches a stream for this item, or held the writer lock for longer than
                 `last_write_s` at the end.
             EncoderError: the encoder fails on every input.
+            EncoderMismatchError: a switch during the watch has put another encoder in force; watch again.
             StoreError: the database cannot be written.
         """
         folder = self._store.folder
@@ -132,7 +136,7 @@ class WatchRun:
         return LiveSampler(
             self._source,
             every_s=self._settings.every_s,
-            min_side=self._encoder.spec.min_side,
+            min_side=max(self._encoder.spec.min_side, self._standby.min_side),
             policy=self._policy,
             stall_s=self._settings.stall_s,
             reconnect_for_s=self._settings.reconnect_for_s,
@@ -159,7 +163,7 @@ class WatchRun:
 
     def _make_item(self) -> None:
         assert self._title is not None
-        (outcome,) = try_texts(self._encoder, [self._title])
+        (outcome,), (other,) = try_texts(self._encoder, [self._title]), self._standby.encode_texts([self._title])
         row = {
             "item_id": self._item_id,
             "kind": "live",
@@ -173,7 +177,7 @@ class WatchRun:
         if isinstance(outcome, MediaError):
             self._failures[""] = outcome
         else:
-            titles.append(View(f"{self._item_id}#title", "title", outcome))
+            titles.append(View(f"{self._item_id}#title", "title", outcome, standby=other))
         self._new_item = (row, titles)
 
     # ---- follow
@@ -200,16 +204,18 @@ class WatchRun:
                 return "stopped" if stop else "failed" if sampler.error else "finished"
 
     def _encode(self, frames: list[LiveFrame]) -> None:
-        outcomes = try_images(self._encoder, [frame.picture for frame in frames])
+        pictures = [frame.picture for frame in frames]
+        outcomes, others = try_images(self._encoder, pictures), self._standby.encode_images(pictures)
         failed = 0
-        for frame, outcome in zip(frames, outcomes, strict=True):
+        for frame, outcome, other in zip(frames, outcomes, others, strict=True):
             time_s = round(frame.time_s, 3)
             if isinstance(outcome, MediaError):
                 failed += 1
                 self._failures[self._uri] = MediaError(outcome.reason, f"the frame at {time_s} s: {outcome}")
                 continue
             view_id, marks = f"{self._prefix}{frame.number}", fingerprint(frame.picture)
-            self._window.append(View(view_id, "frame", outcome, self._uri, time_s, fingerprint=marks))
+            view = View(view_id, "frame", outcome, self._uri, time_s, fingerprint=marks, standby=other)
+            self._window.append(view)
             self._pictures[view_id] = _small_jpeg(frame.picture)
         self._newest = frames[-1]
         oldest_s = self._newest.time_s - self._settings.window_s
@@ -236,6 +242,7 @@ class WatchRun:
 
     def _commit(self) -> None:
         """Write new views, delete old ones, then write the item's row: the order of an index run."""
+        self._store.require_encoder(self._encoder.spec)  # a switch to another one ends the watch
         recover(self._store, (self.run_id, self._item_id))
         self._record("watching")
         row = self._store.item_rows([self._item_id]).get(self._item_id)
@@ -257,12 +264,13 @@ class WatchRun:
         ]
         begin_write(self._store, self.run_id, [self._item_id], failures)
         self._store.write_failures(failures, self.run_id, tried=[self._item_id])
-        self._store.write_views([{**vars(view), "item_id": self._item_id} for view in added], replaced=())
+        self._store.write_views([view.row(self._item_id) for view in added], replaced=())
         pictures = {view.view_id: self._pictures[view.view_id] for view in added if view.view_id in self._pictures}
         write_live_pictures(self._store, self._item_id, pictures)
         self._store.delete_views(sorted(live - {view.view_id for view in self._window}))
-        vector = fuse([*others, *self._window], self._weights)
-        self._store.write_items([row | {"vector": vector, "indexed_at": datetime.now(UTC)}])
+        row = row | {"vector": fuse([*others, *self._window], self._weights), "indexed_at": datetime.now(UTC)}
+        self._store.write_items([row])
+        self._standby.write_watched(self._store, row, added, self._window, self._weights)
         self._failures.clear()
         if is_new:
             index_texts(self._store)

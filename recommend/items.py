@@ -90,7 +90,7 @@ class ItemSpace:
             expires=_microseconds(table["expires_at"], NEVER)[order],
             blocked=_filled(pc.equal(decision, pa.scalar("block")), False)[order],
             min_age=_filled(age, 0)[order],
-            version=int(store.items.version),
+            version=store.items_version,
         )
 
     @classmethod

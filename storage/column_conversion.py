@@ -124,6 +124,7 @@ def convert_column(store: Store, name: str, kind: ColumnKind, *, misfits: int = 
             )
         store.maintain(store.items, describe)
         store.maintain(store.items, exchange)
+    store.note_all_changed()
     drop_unfinished_conversion(store)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 from lancedb.table import Table
@@ -13,6 +13,9 @@ from firstsight.errors import StoreError, first_line
 from firstsight.storage import tables
 from firstsight.storage.sessions import shared_session
 from firstsight.vectors import EncoderSpec
+
+_SETS_MARK: Final = 1_000
+"""Added to the stored layout of a database with several vector sets."""
 
 
 def is_remote(uri: str) -> bool:
@@ -26,12 +29,10 @@ def create_tables(uri: str, spec: EncoderSpec) -> None:
     Raises:
         StoreError: the tables cannot be written.
     """
-    metadata = json.dumps({"format": tables.CURRENT_LAYOUT, "encoder": asdict(spec)}, sort_keys=True).encode()
     schemas = {
         "runs": tables.runs_schema(),
         "failures": tables.failures_schema(),
-        "views": tables.views_schema(spec.dim),
-        "items": tables.items_schema(spec.dim, metadata),  # last: a database with this table is complete
+        **vector_schemas(spec),
     }
     session = shared_session(uri)
     try:
@@ -42,6 +43,12 @@ def create_tables(uri: str, spec: EncoderSpec) -> None:
                 session.create_table(name, schema=schema, mode="overwrite")
     except (RuntimeError, OSError) as error:
         raise StoreError(f"{uri} cannot be created ({first_line(error)}); choose another --db") from error
+
+
+def vector_schemas(spec: EncoderSpec) -> dict[str, pa.Schema]:
+    """Schemas of the tables with vectors of an encoder; `items` comes last: a set with this table is complete."""
+    metadata = json.dumps({"format": tables.CURRENT_LAYOUT, "encoder": asdict(spec)}, sort_keys=True).encode()
+    return {"views": tables.views_schema(spec.dim), "items": tables.items_schema(spec.dim, metadata)}
 
 
 def stored_spec(uri: str, items: Table) -> EncoderSpec:
@@ -60,10 +67,8 @@ def stored_layout(uri: str, items: Table) -> int:
     Raises:
         StoreError: another program or a newer firstsight made the table.
     """
-    schema = items.schema
-    made_in: int = _stored(uri, schema)["format"]
-    upgraded_to = (schema.field(tables.KEYS["items"]).metadata or {}).get(tables.LAYOUT_KEY.encode(), b"0")
-    layout = max(made_in, int(upgraded_to))
+    made_in: int = _stored(uri, items.schema)["format"]
+    layout = max(made_in, _noted_layout(items) % _SETS_MARK)
     if layout > tables.CURRENT_LAYOUT:
         raise StoreError(f"{uri} was written by a newer firstsight (layout {layout}); upgrade firstsight")
     return layout
@@ -71,7 +76,31 @@ def stored_layout(uri: str, items: Table) -> int:
 
 def store_layout(items: Table, layout: int) -> None:
     """Store the layout after an upgrade, in one small commit."""
-    items.update_field_metadata({"path": tables.KEYS["items"], "metadata": {tables.LAYOUT_KEY: str(layout)}})
+    _note_layout(items, layout + (_SETS_MARK if has_sets(items) else 0))
+
+
+def has_sets(items: Table) -> bool:
+    """Whether the database has, or had, vectors of a second encoder; `items` is the table of set 0."""
+    return _noted_layout(items) >= _SETS_MARK
+
+
+def mark_sets(uri: str, items: Table) -> None:
+    """Mark the table of set 0, before a second encoder gets vectors.
+
+    Earlier versions of firstsight read the mark as a newer layout and refuse the database: they would write to one set
+    only.
+    """
+    if not has_sets(items):
+        _note_layout(items, stored_layout(uri, items) + _SETS_MARK)
+
+
+def _noted_layout(items: Table) -> int:
+    metadata = items.schema.field(tables.KEYS["items"]).metadata or {}
+    return int(metadata.get(tables.LAYOUT_KEY.encode(), b"0"))
+
+
+def _note_layout(items: Table, noted: int) -> None:
+    items.update_field_metadata({"path": tables.KEYS["items"], "metadata": {tables.LAYOUT_KEY: str(noted)}})
 
 
 def _stored(uri: str, schema: pa.Schema) -> dict[str, Any]:

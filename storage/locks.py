@@ -25,12 +25,18 @@ SILENT_WAIT_S = 1.0
 """Wait for another writer, in seconds, after which the log reports it."""
 
 
+BRIEF_WAIT_S = 10.0
+"""Further wait, in seconds, for a writer that holds the lock for one batch only."""
+
+
 @contextmanager
-def writer_lock(folder: Path, wait_s: float) -> Iterator[None]:
+def writer_lock(folder: Path, wait_s: float, *, brief: bool = False) -> Iterator[None]:
     """Hold the writer lock of a database folder.
 
     Args:
         wait_s: maximum wait for another writer, in seconds.
+        brief: the caller takes the lock for each of its batches, for a moment each time. Other writers wait for it up
+            to `BRIEF_WAIT_S`, even if they wait for no other.
 
     Raises:
         DatabaseBusyError: another process still holds the lock after `wait_s`; the message names its process id, host
@@ -40,12 +46,7 @@ def writer_lock(folder: Path, wait_s: float) -> Iterator[None]:
     holder = folder / ".writer.json"
     lock = FileLock(folder / ".writer.lock")
     try:
-        try:
-            lock.acquire(timeout=min(wait_s, SILENT_WAIT_S))
-        except Timeout:
-            if wait_s > SILENT_WAIT_S:
-                log.warning("%s is being written %s; waiting for it up to %g s", folder, _describe(holder), wait_s)
-            lock.acquire(timeout=wait_s - min(wait_s, SILENT_WAIT_S))
+        _acquire(lock, folder, holder, wait_s)
     except Timeout:  # a subclass of OSError, so it comes first
         raise DatabaseBusyError(f"{folder} is being written {_describe(holder)}; wait for it (--wait 600)") from None
     except OSError as error:
@@ -53,11 +54,27 @@ def writer_lock(folder: Path, wait_s: float) -> Iterator[None]:
     try:
         since = datetime.now(UTC).isoformat()
         with suppress(OSError):  # the file only describes the holder; the first write reports a full disk
-            holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}))
+            facts = {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "brief": brief}
+            holder.write_text(json.dumps(facts))
         yield
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _acquire(lock: FileLock, folder: Path, holder: Path, wait_s: float) -> None:
+    try:
+        lock.acquire(timeout=min(wait_s, SILENT_WAIT_S))
+        return
+    except Timeout:
+        if wait_s > SILENT_WAIT_S:
+            log.warning("%s is being written %s; waiting for it up to %g s", folder, _describe(holder), wait_s)
+    try:
+        lock.acquire(timeout=wait_s - min(wait_s, SILENT_WAIT_S))
+    except Timeout:
+        if not _is_brief(holder):
+            raise
+        lock.acquire(timeout=BRIEF_WAIT_S)
 
 
 @contextmanager
@@ -125,6 +142,13 @@ def _watch_lock(folder: Path, item_id: str) -> FileLock:
 
 def _unwritable(folder: Path, error: OSError) -> StoreError:
     return StoreError(f"{folder} cannot be written ({error.strerror}); check its permissions, or choose another --db")
+
+
+def _is_brief(holder: Path) -> bool:
+    try:
+        return bool(json.loads(holder.read_text()).get("brief"))
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _describe(holder: Path) -> str:

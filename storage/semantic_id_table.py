@@ -66,6 +66,15 @@ def newest_version(store: Store) -> int | None:
     return max((int(row["version"]) for row in rows), default=None)
 
 
+def newest_fingerprint(store: Store) -> str | None:
+    """The encoder, by its fingerprint, of the vectors to which the codebooks in use were fitted; None before a fit."""
+    table, version = open_side_table(store, CODEBOOKS_TABLE), newest_version(store)
+    if table is None or version is None:
+        return None
+    rows = table.search().where(f"version = {version}").select(["fingerprint"]).limit(None).to_arrow()
+    return str(rows["fingerprint"][0].as_py())
+
+
 def replace_semantic_ids(store: Store, condition: Condition) -> Condition:
     """Replace conditions on `semantic_id` in a filter with conditions on `item_id`.
 

@@ -12,6 +12,7 @@ import ctypes
 import os
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -29,8 +30,6 @@ INDEX_CACHE_BYTES: Final = 6 * 1024**3
 
 METADATA_CACHE_BYTES: Final = 256 * 1024**2
 """Size of the metadata cache. 100,000 items need 1 MB; old versions, such as from each logged slate, fill the rest."""
-
-_SEARCHED: Final = ("items", "views")
 
 
 class SharedSession:
@@ -125,8 +124,10 @@ def shared_session(uri: str) -> SharedSession:
 class TableHandles:
     """Open tables of one store, all of one session; an index run uses them from two threads."""
 
-    def __init__(self, session: SharedSession) -> None:
+    def __init__(self, session: SharedSession, searched: Callable[[], tuple[str, ...]]) -> None:
+        """Open nothing yet; `searched` gives the names of the tables that searches read."""
         self._session = session
+        self._searched = searched
         self._generation = 0
         self._tables: dict[str, Table] = {}
         self._opening = threading.Lock()
@@ -145,12 +146,17 @@ class TableHandles:
         if self._generation == self._session.generation:
             for table in self._tables.values():
                 table.checkout_latest()  # type: ignore[no-untyped-call]
-            for name in _SEARCHED:
+            for name in self._searched():
                 self._session.note_indexes(self[name])
         if self._generation != self._session.generation:
             self.release()
-            for name in _SEARCHED:  # together, so that they show one state of the database
+            for name in self._searched():  # together, so that they show one state of the database
                 self[name]
+
+    def keep_only(self, *names: str) -> None:
+        """Close all other tables."""
+        for name in self._tables.keys() - set(names):
+            del self._tables[name]
 
     def release(self) -> None:
         """Close the tables; the next use opens them again."""

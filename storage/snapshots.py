@@ -1,7 +1,8 @@
 """Snapshot tokens: names for the rows and rerankers of a search, so that its next page continues the same ranking.
 
-A token is `ITEMS.VIEWS`, the versions of these tables. If the database has rerankers, it is
-`ITEMS.VIEWS.RERANKERS.DAY`, with the version of the rerankers' table and the day from which item ages are computed.
+A token is `ITEMS.VIEWS`, the versions of these tables; a further vector set adds its number times `SET_VERSIONS`.
+If the database has rerankers, it is `ITEMS.VIEWS.RERANKERS.DAY`, with the version of the rerankers' table and the day
+from which item ages are computed.
 A personalised search adds `~VERSION.TIME`: the version of personal search, and the moment up to which the user's events
 count, in microseconds since 1970.
 """
@@ -13,11 +14,12 @@ from datetime import date
 
 from firstsight.errors import QueryError, StoreError, first_line
 from firstsight.storage.store import Store
+from firstsight.storage.vector_sets import SET_VERSIONS
 
 
 def name_snapshot(store: Store) -> str:
     """The token of the rows that this store reads, without rerankers."""
-    return f"{store.items.version}.{store.views.version}"
+    return f"{store.items_version}.{store.views_version}"
 
 
 def open_snapshot(store: Store, token: str) -> Store:
@@ -31,8 +33,13 @@ def open_snapshot(store: Store, token: str) -> Store:
     items, views = (int(version) for version in token.partition("~")[0].split(".")[:2])
     if name_snapshot(store) == f"{items}.{views}":
         return store
+    if {items // SET_VERSIONS, views // SET_VERSIONS} != {store.number}:  # no encoder for its queries is in force
+        raise QueryError(
+            f"snapshot {token} is of the vectors of another encoder than {store.spec.name}, which is in force; start "
+            "again at the first page without it"
+        )
     try:
-        return _open_versions(store, items, views)
+        return _open_versions(store, items % SET_VERSIONS, views % SET_VERSIONS)
     except (ValueError, RuntimeError, OSError) as error:
         raise QueryError(
             f"snapshot {token} has expired ({first_line(error)}); start again at the first page without it"
@@ -54,7 +61,7 @@ def pin_snapshot(store: Store) -> Store:
 
 
 def _open_versions(store: Store, items: int, views: int) -> Store:
-    pinned = Store(store.uri, store.spec, store.layout, store.session)
+    pinned = Store(store.uri, store.spec, store.layout, store.session, store.number, pinned=True)
     pinned.items.checkout(items)
     pinned.views.checkout(views)
     store.session.note_indexes(pinned.items)

@@ -17,6 +17,7 @@ from firstsight.errors import StoreError
 from firstsight.storage import tables
 from firstsight.storage.columns import ColumnKind, arrow_type, kind_of_arrow
 from firstsight.storage.live_pictures import delete_live_pictures
+from firstsight.storage.sets.standby_rows import standby_kept
 from firstsight.storage.sql.conditions import in_chunks, is_in, quote, quote_name
 from firstsight.storage.table_store import TableStore
 from firstsight.storage.tables import FailureRow
@@ -31,24 +32,26 @@ class Store(TableStore):
     """A database on disk or at an object-store address.
 
     Readers get the newest committed rows at each call and never wait. Call the writing methods inside
-    `with store.writing():`.
+    `with store.writing():`. At the end of that block, the vector set that is not in force gets the same rows.
     """
 
     @contextlib.contextmanager
-    def writing(self, wait_s: float = 0.0) -> Iterator[None]:
+    def writing(self, wait_s: float = 0.0, *, brief: bool = False) -> Iterator[None]:
         """Hold the writer lock; a database of an earlier layout is upgraded first.
 
         Args:
             wait_s: maximum wait for another writer, in seconds.
+            brief: the caller holds the lock for one batch of many; see `writer_lock`.
 
         Raises:
             DatabaseBusyError: another process still holds the lock after `wait_s`; the message names its process id,
                 host and start.
             StoreError: the database cannot be upgraded, or a newer firstsight has upgraded it.
         """
-        with self.locked(wait_s):
+        with self.locked(wait_s, brief=brief):
             apply_upgrade(self, on_progress=lambda line: log.warning("%s: %s", self.uri, line))
-            yield
+            with standby_kept(self):
+                yield
 
     # ---- reading
 
@@ -132,31 +135,6 @@ class Store(TableStore):
         rows = self.safety_rows(item_ids)
         return {item_id for item_id, row in rows.items() if row["safety_decision"] == "block"}
 
-    @staticmethod
-    def rows_by_id(
-        table: Table,
-        ids: Sequence[str],
-        *,
-        key: str = "item_id",
-        columns: Sequence[str] | None = None,
-        condition: str | None = None,
-    ) -> Iterator[pa.Table]:
-        """Read the rows of a table that have one of these ids.
-
-        Args:
-            table: any table of this database.
-            key: the column that holds the ids.
-            columns: those to read; None means all.
-            condition: SQL that the rows fulfil as well, as from `build_condition`.
-
-        Yields:
-            The rows of 1,000 ids at a time, in the order of the table; nothing for ids that are not there.
-        """
-        for part in in_chunks(ids):
-            among = is_in(key, part) if condition is None else f"({condition}) AND {is_in(key, part)}"
-            search = table.search().where(among).limit(None)
-            yield (search if columns is None else search.select(list(columns))).to_arrow()
-
     def _by_id(self, table: Table, item_ids: Sequence[str], columns: list[str] | None) -> Iterator[dict[str, Any]]:
         for part in self.rows_by_id(table, item_ids, columns=columns):
             yield from part.to_pylist()
@@ -205,10 +183,12 @@ class Store(TableStore):
 
     def write_items(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Upsert rows of `items`; a column that is missing in a row becomes null."""
+        self.note_changed(row["item_id"] for row in rows)
         self._upsert(self.items, "item_id", rows)
 
     def merge_item_rows(self, rows: pa.Table) -> None:
         """Upsert complete rows of `items`, kept as Arrow; they leave the indexes until the next upkeep."""
+        self.note_changed(map(str, rows["item_id"].to_pylist()))
         self._merge(self.items, "item_id", rows)
 
     def write_views(self, rows: Sequence[Mapping[str, Any]], replaced: Sequence[str]) -> None:
@@ -218,6 +198,7 @@ class Store(TableStore):
             rows: rows of `views`.
             replaced: ids of the items that were stored before.
         """
+        self.note_changed([*(row["item_id"] for row in rows), *replaced])
         self._upsert(self.views, "view_id", rows)
         kept: dict[str, list[str]] = {}
         for row in rows:
@@ -231,6 +212,7 @@ class Store(TableStore):
 
     def delete_views(self, view_ids: Sequence[str]) -> None:
         """Delete views, with their stored pictures."""
+        self.note_changed(view_id.rpartition("#")[0] for view_id in view_ids)
         delete_live_pictures(self, views=view_ids)
         for part in in_chunks(view_ids):
             with self._writes():
@@ -266,6 +248,7 @@ class Store(TableStore):
 
     def delete_items(self, item_ids: Sequence[str]) -> None:
         """Delete items with all their rows; the row of `items` goes last, so that a kill cannot hide leftovers."""
+        self.note_changed(item_ids)
         for part in in_chunks(item_ids):
             delete_prints(self, part)
             delete_entries_of_items(self, part)
@@ -296,6 +279,7 @@ class Store(TableStore):
 
     def encode_again(self, item_ids: Sequence[str]) -> None:
         """Empty the digests of items, so that the next index run encodes them; searches find them until then."""
+        self.note_changed(item_ids)
         for part in in_chunks(item_ids):
             with self._writes():
                 self.items.update(where=is_in("item_id", part), values={"digest": ""})

@@ -125,7 +125,7 @@ def apply_upgrade(
                 for change in changes:
                     on_progress(change.does)
                 _import_step(step).apply(store)
-        store.maintain(store.items, partial(store_layout, layout=layout))
+        store.maintain(store.first_items, partial(store_layout, layout=layout))
     store.refresh()
     again = store.items.count_rows("digest = ''")  # includes items that a killed upgrade marked
     if again:

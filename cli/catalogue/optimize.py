@@ -56,6 +56,8 @@ def optimize(
 
 
 def _line(upkeep: TableUpkeep) -> tuple[object, ...]:
+    from firstsight.storage.vector_sets import base_name
+
     before, after = upkeep.before, upkeep.after
     size = "" if upkeep.disk_bytes is None else " → ".join(f"{size / 1e6:,.1f}" for size in upkeep.disk_bytes)
     return (
@@ -65,7 +67,7 @@ def _line(upkeep: TableUpkeep) -> tuple[object, ...]:
         " → ".join(map(str, upkeep.versions)),
         size,
         shown(upkeep.seconds, ".1f"),
-        search_effort(after) if after.table in {"items", "views"} else "",
+        search_effort(after) if base_name(after.table) in {"items", "views"} else "",
     )
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from firstsight.encoders.base import Encoder
 from firstsight.encoders.encoder_options import EncoderOptions
 from firstsight.encoders.registry import load_with_options, names_a_file
-from firstsight.errors import EncoderMismatchError, MissingDatabaseError, StoreError
+from firstsight.errors import EncoderError, EncoderMismatchError, MissingDatabaseError, StoreError
 from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.ranking.relevance import RelevanceCalibration
 from firstsight.retrieval.reranker_store import RerankerShelf
 from firstsight.storage.snapshots import name_snapshot
 from firstsight.storage.store import Store
+from firstsight.vectors import EncoderSpec
+
+_MAX_ENCODERS = 3
+"""Encoders that a connection keeps: those of both vector sets, and one that is being tried."""
 
 FIT_WAIT_S = 60.0
 """Default wait, in seconds, for another writer before a fitted model is stored; a timeout would lose the fit."""
@@ -33,15 +39,18 @@ class Connection:
         self.policy = policy
         self.shelf = RerankerShelf(uri)
         self._requested_encoder = encoder
-        self._encoder_options = encoder_options
         self._store: Store | None = None
         self._encoder: Encoder | None = None
+        self._encoders: dict[str, Encoder] = {}  # by fingerprint: those of the vector sets
+        self.load_named: Callable[[str], Encoder] = lambda name: load_with_options(name, encoder_options)
         self._cached_calibration: tuple[str, RelevanceCalibration] | None = None
         self._closed = False
 
     @property
     def encoder(self) -> Encoder:
         """The encoder, loaded at first use: the requested one, else the database's own, else `starter`.
+
+        After a switch of the database to another encoder, it is that one.
 
         Raises:
             EncoderError: the encoder cannot be loaded.
@@ -56,11 +65,39 @@ class Connection:
                     f"{self.uri} holds vectors of {store.spec.name}, not of {requested}; their vectors do not compare. "
                     f"Use --encoder {store.spec.name}, or index into another --db"
                 )
-            encoder = load_with_options(requested, self._encoder_options) if isinstance(requested, str) else requested
+            encoder = self.load_named(requested) if isinstance(requested, str) else requested
             if store:
                 store.require_encoder(encoder.spec)
             self._encoder = encoder
+            self.keep_encoder(encoder)
+        elif self._store is not None and self._store.sets is not None:  # another encoder may be in force by now
+            # not refreshed: within one call, the encoder is that of the rows which the call has opened
+            self._encoder = self.encoder_of(self._store.spec)
         return self._encoder
+
+    def encoder_of(self, spec: EncoderSpec) -> Encoder:
+        """The encoder that made the vectors of a set, loaded by its name at first use.
+
+        Raises:
+            EncoderError: the encoder cannot be loaded, or its name stands for another version by now.
+        """
+        known = self._encoders.get(spec.fingerprint)
+        if known is not None:
+            return known
+        encoder = self.load_named(spec.name)
+        if encoder.spec.fingerprint != spec.fingerprint:
+            raise EncoderError(
+                f"{self.uri} has vectors of {spec.name} {spec.fingerprint[:12]}, but this name stands for "
+                f"{encoder.spec.fingerprint[:12]} now; restore the files of the encoder"
+            )
+        self.keep_encoder(encoder)
+        return encoder
+
+    def keep_encoder(self, encoder: Encoder) -> None:
+        """Keep a loaded encoder for the vectors that it has made, or will make."""
+        while len(self._encoders) >= _MAX_ENCODERS and encoder.spec.fingerprint not in self._encoders:
+            del self._encoders[next(iter(self._encoders))]
+        self._encoders[encoder.spec.fingerprint] = encoder
 
     def open(self) -> Store:
         """The tables at their newest version.
@@ -106,6 +143,7 @@ class Connection:
         self.release()
         self._closed = True
         self._store, self._encoder, self._cached_calibration = None, None, None
+        self._encoders.clear()
 
     def describe(self) -> str:
         """Where the database is, the number of its items and its encoder; nothing is loaded."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -10,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 from firstsight.api.connection import Connection
+from firstsight.api.encoders import load_standby
 from firstsight.api.index_options import RunOptions
 from firstsight.api.items import Failure, read_failures
 from firstsight.api.models.semantic_ids import assign_ids_to_new_items
@@ -24,6 +26,7 @@ from firstsight.indexer.index_report import Counts, IndexReport
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.inputs.input_kinds import CatalogueInput, open_input
 from firstsight.indexer.pipeline import IndexRun
+from firstsight.indexer.reindex.standby_writer import StandbyWriter
 from firstsight.indexer.run_recipe import Recipe
 from firstsight.keywords import check_keywords
 from firstsight.media.stored_files import MediaWriter
@@ -34,6 +37,8 @@ from firstsight.storage.store import Store
 
 if TYPE_CHECKING:
     from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
+
+log = logging.getLogger(__name__)
 
 _GONE = {
     STDIN: ("standard input, which is gone", "name their catalogue: firstsight index CATALOGUE --retry"),
@@ -258,6 +263,7 @@ class Indexing:
             self._connection.policy,
             settings or WatchSettings(),
             title=title,
+            standby=self._standby_writer(store),
             on_update=on_update,
             on_event=on_event,
             should_stop=should_stop,
@@ -317,7 +323,18 @@ class Indexing:
             max_video_bytes=policy.max_video_bytes,
         )
         catalog.store_medium = writer.put  # the media are on disk before the rows that name them
-        return IndexRun(store, self._connection.encoder, catalog, policy, recipe.settings, **options)
+        return IndexRun(
+            *(store, self._connection.encoder, catalog, policy, recipe.settings),
+            standby=self._standby_writer(store),
+            **options,
+        )
+
+    def _standby_writer(self, store: Store) -> StandbyWriter:
+        """Encodes items for the vector set that is not in force, if there is one."""
+        encoder, problem = load_standby(self._connection, store)
+        if problem:
+            log.warning("%s", problem)
+        return StandbyWriter(encoder)
 
     def _failed_items(self) -> list[tuple[Recipe, set[str]]]:
         """Group the items with failures by the recipe of their run; frames of a stream cannot be retried."""

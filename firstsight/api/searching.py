@@ -152,6 +152,9 @@ class Searching:
                     answers[places[n]] = personal
             places, batch = [places[n] for n in found], [batch[n] for n in found]
             used = [personal for personal in states if not isinstance(personal, FirstsightError)]
+            if newest.sets is not None:  # a reranker of the encoder before a switch waits for a rollback
+                fingerprint = store.spec.fingerprint
+                promoted = {m: r for m, r in promoted.items() if r is forced or r.fingerprint == fingerprint}
             token_now = make_token(name_snapshot(store), shelf_state, day)
             batch_answers = search_many(
                 store,

@@ -44,6 +44,7 @@ class MediaJob:
     uri: str
     stage: Literal["fetch", "decode"] = "fetch"  # the stage that an error belongs to
     speech: LoadedText | None = None  # of a video, with a transcriber
+    times_s: tuple[float, ...] | None = None  # frames of a video to load; None: those of the rule, with fingerprints
 
 
 @dataclass(order=True)
@@ -241,6 +242,9 @@ class MediaLoader:
     def _sample(self, job: MediaJob, fetched: FetchedMedium) -> LoadedMedium:
         path = fetched.path()
         job.stage = "decode"
+        if job.times_s is not None:
+            frames = self._videos.frames_at(path, job.times_s, min_side=self._min_side)
+            return LoadedMedium([LoadedPicture(f.picture, PictureInfo(job.uri, f.time_s)) for f in frames])
         rule, max_frames = str(self._settings.frames), self._settings.max_frames
         sampled = self._videos.sample_with_prints(path, rule=rule, max_frames=max_frames, min_side=self._min_side)
         if self._speech is not None:
@@ -257,6 +261,8 @@ class MediaLoader:
 
     def _estimate_pictures(self, job: MediaJob) -> int:
         """Estimate the number of pictures of a job."""
+        if job.times_s is not None:
+            return len(job.times_s)
         return min(self._settings.frame_rule.frame_limit, USUAL_FRAMES) if job.medium == "video" else 1
 
     @staticmethod

@@ -48,6 +48,7 @@ class EncodedPicture:
     index: int  # position among the medium's frames; 0 for a picture
     vector: Vector
     info: PictureInfo
+    standby: Vector | None = None  # by the encoder of the vector set that is not in force
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ class EncodedMedium:
     @property
     def memory_bytes(self) -> int:
         """Estimated bytes of memory in use."""
-        pictures = sum(picture.vector.nbytes + _PICTURE_BYTES for picture in self.pictures)
+        vectors = sum(p.vector.nbytes + (0 if p.standby is None else p.standby.nbytes) for p in self.pictures)
+        pictures = vectors + _PICTURE_BYTES * len(self.pictures)
         spoken = sum(_PICTURE_BYTES + len(passage.text) for passage in self.speech.passages) if self.speech else 0
         return _MEDIUM_BYTES + pictures + spoken + (self.prints.memory_bytes if self.prints else 0)
 
@@ -138,14 +140,21 @@ class SharedMedia:
         self._jobs[job].failures.append((job.stage, error))
         self._complete(job)
 
-    def encoded(self, job: MediaJob, index: int, loaded: LoadedPicture, outcome: Outcome) -> None:
-        """Note the outcome of one of a job's pictures; the last one completes the job."""
+    def encoded(
+        self, job: MediaJob, index: int, loaded: LoadedPicture, outcome: Outcome, standby: Vector | None = None
+    ) -> None:
+        """Note the outcome of one of a job's pictures; the last one completes the job.
+
+        Args:
+            standby: its vector by the encoder that is not in force.
+        """
         progress = self._jobs[job]
         if isinstance(outcome, MediaError):
             progress.failures.append(("encode", outcome))
         else:
             # a copy: a row of a batch would keep the vectors of the whole batch in memory
-            progress.pictures.append(EncodedPicture(index, outcome.copy(), loaded.info))
+            other = None if standby is None else standby.copy()
+            progress.pictures.append(EncodedPicture(index, outcome.copy(), loaded.info, other))
         progress.unencoded -= 1
         if not progress.unencoded:
             self._complete(job)

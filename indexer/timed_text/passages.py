@@ -28,6 +28,16 @@ class Passage:
     line_starts: tuple[float, ...]  # second of each line of `text`
     language: str | None
 
+    @property
+    def encoded_text(self) -> str:
+        """The text as the encoder gets it, in one line."""
+        return in_one_line(self.text)
+
+
+def in_one_line(text: str) -> str:
+    """The lines of a passage as one text, for the encoder."""
+    return text.replace("\n", " ")
+
 
 def make_passages(lines: Sequence[TimedLine]) -> list[Passage]:
     """Join neighbouring lines of one language into passages.

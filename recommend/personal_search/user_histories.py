@@ -86,9 +86,9 @@ class UserHistories:
         if self._events is None:
             self._events = Events(store)
         version = Events(store).version()
-        if state is not None and state.space.version == store.items.version and state.events_version == version:
+        if state is not None and state.space.version == store.items_version and state.events_version == version:
             return _State(state.interactions, state.space, version, now_us, checked_at)
-        same_items = state is not None and state.space.version == store.items.version
+        same_items = state is not None and state.space.version == store.items_version
         space = state.space if state is not None and same_items else ItemSpace.load(store)
         try:
             interactions = self._events.interactions(space)

@@ -77,7 +77,7 @@ class SlateData:
             EncoderMismatchError: a model in use was fitted on vectors of another encoder.
             StoreError: a model in use is damaged.
         """
-        version = int(store.items.version)
+        version = store.items_version
         events = Events(store) if cached is None else cached.events
         if cached is not None and cached.items_version != version:
             cached = None

@@ -180,7 +180,7 @@ _LOOKUPS: WeakKeyDictionary[Store, _WordLookups] = WeakKeyDictionary()
 
 
 def _word_lookups(store: Store) -> _WordLookups:
-    version = (store.items.version, store.views.version)
+    version = (store.items_version, store.views_version)
     lookups = _LOOKUPS.get(store)
     if lookups is None or lookups.version != version:
         lookups = _LOOKUPS[store] = _WordLookups(version, stored_language(store) is not None)

@@ -48,7 +48,7 @@ def blocked_items(store: Store) -> frozenset[str] | None:
     """The ids of the items that a safety decision keeps out; None where they are more than can be read past."""
     if "safety_decision" not in store.items.schema.names:
         return frozenset()
-    version = store.items.version
+    version = store.items_version
     state, blocked = _BLOCKED.get(store, (-1, None))
     if state != version:
         search = store.items.search().where("safety_decision = 'block'").select(["item_id"]).limit(MAX_BLOCKED_IDS + 1)
@@ -69,7 +69,7 @@ def not_expired(now: datetime) -> str:
 
 def expired_items(store: Store, now: datetime) -> frozenset[str] | None:
     """The ids of the items that have expired; None where they are more than can be read past."""
-    version = store.items.version
+    version = store.items_version
     known_version, expiring = _EXPIRING.get(store, (-1, None))
     if known_version != version:
         search = store.items.search().where("expires_at IS NOT NULL").select(["item_id", "expires_at"])

@@ -46,7 +46,7 @@ _INDEXED: WeakKeyDictionary[Store, tuple[int, bool]] = WeakKeyDictionary()
 
 def has_lines(store: Store) -> bool:
     """Whether timed texts can be searched by words: the run that added the first ones has ended."""
-    version = store.views.version
+    version = store.views_version
     known = _INDEXED.get(store)
     if known is None or known[0] != version:
         indexed = any(index.columns == ["text"] for index in store.views.list_indices())

@@ -13,7 +13,7 @@ _HAS_FRAMES: WeakKeyDictionary[Store, tuple[int, bool]] = WeakKeyDictionary()
 
 def has_frames(store: Store) -> bool:
     """Whether a database has frames of videos; looked up once for each of its versions."""
-    version = store.views.version
+    version = store.views_version
     known_version, known = _HAS_FRAMES.get(store, (-1, False))
     if known_version != version:
         known = bool(store.views.search().where("part = 'frame'").select(["item_id"]).limit(1).to_arrow().num_rows)

@@ -142,6 +142,7 @@ def apply_decisions(store: Store, reviews: Reviews, item_ids: Iterable[str]) -> 
         decision = reviews.decisions[item_id]
         if decision.digest == row["digest"] and (row[DECISION_COLUMN] or "allow") != decision.action:
             changes[decision.action].append(item_id)
+    store.note_changed(item_id for items in changes.values() for item_id in items)
     for action, items in changes.items():
         value = "CAST(NULL AS STRING)" if action == "allow" else quote(action)
         for part in in_chunks(items):

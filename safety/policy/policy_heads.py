@@ -178,13 +178,25 @@ class HeadShelf:
     def promoted(self) -> dict[str, Head]:
         """Return the promoted heads, which score, by policy.
 
+        A zero-shot head of another encoder is left out: the next scoring makes a new one from the prompts.
+
         Raises:
-            EncoderMismatchError: a head was made for vectors of another encoder.
+            EncoderMismatchError: a trained head was made for vectors of another encoder.
         """
-        heads = {head.policy_id: head for head in self._shelf.in_use()}
+        spec = self.store.spec
+        heads = {
+            head.policy_id: head
+            for head in self._shelf.in_use()
+            if head.kind == "head" or head.fingerprint == spec.fingerprint
+        }
         for head in heads.values():
             self._require(head)
         return heads
+
+    def comparable(self) -> dict[str, Head]:
+        """Return the promoted heads of the encoder in force, by policy: a new head can be compared with them."""
+        fingerprint = self.store.spec.fingerprint
+        return {head.policy_id: head for head in self._shelf.in_use() if head.fingerprint == fingerprint}
 
     def version(self, version: int) -> Head:
         """Return a head by its version.

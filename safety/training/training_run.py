@@ -130,7 +130,7 @@ def retrain(
             "there is nothing to train from: a policy needs decisions to block and decisions to allow; "
             "add a label file: firstsight safety retrain LABELS.csv"
         )
-    champions = HeadShelf(store).promoted()
+    champions = HeadShelf(store).comparable()
     trained = _train(store, labels, policies, encoder, settings, champions, on_progress)
     chosen, verdicts = [], []
     for challenger in trained:

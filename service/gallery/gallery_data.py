@@ -50,7 +50,7 @@ class AnswerCache:
         if (entry := self._answers.get(key)) is None:
             return None
         version, made_at, answer = entry
-        return answer if version == int(store.items.version) or time.monotonic() - made_at < self._fresh_s else None
+        return answer if version == store.items_version or time.monotonic() - made_at < self._fresh_s else None
 
     def get(
         self, key: tuple[Any, ...], reading: Callable[[], AbstractContextManager[Store]], make: Callable[[Store], T]
@@ -68,7 +68,7 @@ class AnswerCache:
             cached: T | None = self.cached(key, store)
             if cached is not None:
                 return cached
-            version = int(store.items.version)
+            version = store.items_version
             answer = make(store)
             with self._lock:
                 self._answers.pop(key, None)

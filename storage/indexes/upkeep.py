@@ -28,6 +28,7 @@ from firstsight.storage.indexes.index_recall import tune
 from firstsight.storage.product_groups import GROUP_COLUMN
 from firstsight.storage.store import Store
 from firstsight.storage.tables import KEYS
+from firstsight.storage.vector_sets import base_name
 
 COMMITS = 100
 """Commits to a table after which upkeep merges its small files and removes its old versions."""
@@ -105,7 +106,7 @@ def table_state(table: Table) -> TableState:
     indexes = {index.name: index for index in table.list_indices()}
     vectors = indexes.get(vector_index.NAME)
     schema = table.schema
-    optimized = (schema.field(KEYS[table.name]).metadata or {}).get(_METADATA.encode(), b"0")
+    optimized = (schema.field(KEYS[base_name(table.name)]).metadata or {}).get(_METADATA.encode(), b"0")
     tuning = vector_index.stored_tuning(table) if vectors else None
     return TableState(
         table=table.name,
@@ -132,7 +133,7 @@ def steps_due(state: TableState, *, during_run: bool = False) -> tuple[UpkeepSte
     extend = state.unindexed > tail
     if state.commits >= COMMITS or extend:
         steps.append("compact")
-    if state.table in _SEARCHED:
+    if base_name(state.table) in _SEARCHED:
         if not (state.id_index and state.group_index) and state.rows >= IDS_MIN_ROWS:
             steps.append("ids")
         if state.rows >= vector_index.MIN_ROWS and _build_due(state):
@@ -160,7 +161,7 @@ def run_upkeep(
     during_run: bool = False,
     on_step: Callable[[str, UpkeepStep], None] = lambda table, step: None,
 ) -> UpkeepReport | None:
-    """Do all due upkeep; the caller holds the writer lock.
+    """Do all due upkeep, also of the vector set that is not in force; the caller holds the writer lock.
 
     Args:
         by_hand: compact and measure all tables, due or not.
@@ -176,7 +177,8 @@ def run_upkeep(
     """
     started, began = time.monotonic(), datetime.now(UTC)
     upkeeps = []
-    for table in store.tables:
+    standby = store.standby
+    for table in (*store.tables, *((standby.items, standby.views) if standby is not None else ())):
         state = table_state(table)
         steps = steps_due(state, during_run=during_run)
         if by_hand:
@@ -194,7 +196,7 @@ def run_upkeep(
 
 def _manual_steps(state: TableState, due: tuple[UpkeepStep, ...], rebuild: bool) -> tuple[UpkeepStep, ...]:
     steps: set[UpkeepStep] = {*due, "compact"}
-    if rebuild and state.table in _SEARCHED and state.rows >= vector_index.MIN_ROWS:
+    if rebuild and base_name(state.table) in _SEARCHED and state.rows >= vector_index.MIN_ROWS:
         steps.add("build")
     if state.tuning is not None or "build" in steps:
         steps.add("measure")
@@ -262,7 +264,7 @@ def _version_age_to_keep(table: Table) -> timedelta:
 def _note_optimized(table: Table) -> None:
     """Note the version of this compaction, for `TableState.commits`; the note makes a version, too."""
     metadata = {_METADATA: str(table.version + 1)}
-    table.update_field_metadata({"path": KEYS[table.name], "metadata": metadata})
+    table.update_field_metadata({"path": KEYS[base_name(table.name)], "metadata": metadata})
 
 
 def _remove_strays(store: Store, name: str) -> int:

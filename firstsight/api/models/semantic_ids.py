@@ -76,10 +76,11 @@ class SemanticIds:
 
 
 def assign_ids_to_new_items(store: Store) -> None:
-    """Assign IDs to new items if there is a fit; the caller holds the writer lock."""
-    from firstsight.storage.semantic_id_table import newest_version
+    """Assign IDs to new items if there is a fit to the vectors in force; the caller holds the writer lock."""
+    from firstsight.storage.semantic_id_table import newest_fingerprint
 
-    if newest_version(store) is not None:
+    fingerprint = newest_fingerprint(store)
+    if fingerprint == store.spec.fingerprint:  # else they belong to the encoder before a switch
         from firstsight.recommend.semantic_ids.semantic_id_assignment import assign_semantic_ids
 
         assign_semantic_ids(store)

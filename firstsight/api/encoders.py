@@ -1,0 +1,287 @@
+"""The encoders of a database: vectors of a second one, and switches between the two, in the Python API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from firstsight.api.connection import Connection
+from firstsight.api.models.dependent_models import DependentModel, models_of_other_encoders
+from firstsight.encoders.base import Encoder
+from firstsight.errors import EncoderError, QueryError
+from firstsight.records import Record
+from firstsight.storage.indexes.text_index import index_texts, stored_language
+from firstsight.storage.indexes.upkeep import run_upkeep
+from firstsight.storage.recovery import recover
+from firstsight.storage.sets.set_changes import drop_set, put_in_force
+from firstsight.storage.sets.standby_rows import count_gaps, find_gaps, sync_standby
+from firstsight.storage.store import Store
+from firstsight.storage.vector_sets import VectorSets
+
+if TYPE_CHECKING:
+    from firstsight.indexer.reindex.reindex_settings import ReindexCounts, ReindexReport, ReindexSettings
+
+GRACE: Final = timedelta(hours=24)
+"""Time after a switch for which `drop` keeps the vectors before it, for a rollback."""
+
+
+@dataclass(frozen=True)
+class EncoderState(Record):
+    """The vectors of one encoder in a database."""
+
+    number: int  # of the vector set; 0 are the vectors that the database began with
+    encoder: str
+    fingerprint: str
+    dim: int
+    state: str  # "in force", "previous" (before the last switch), "ready", or "building"
+    items: int  # with a row in this set
+    missing: int  # items whose vectors of this encoder are missing or out of date
+    since: datetime | None  # UTC, of the state; None in a database that never had a second encoder
+
+
+@dataclass(frozen=True)
+class SwitchReport(Record):
+    """Result of a switch or a rollback."""
+
+    db: str
+    before: str  # encoder that was in force
+    after: str  # encoder in force now
+    number: int  # its vector set
+    missing: int  # items without its vectors, which searches by vectors do not find; above 0 only with `force`
+    unusable: tuple[DependentModel, ...]  # models in use that belong to the encoder before; only with `force`
+
+
+class Encoders:
+    """Vectors of a second encoder beside those in force, and switches between the two."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def reindex(
+        self,
+        encoder: str | Encoder,
+        *,
+        settings: ReindexSettings | None = None,
+        on_progress: Callable[[ReindexCounts], None] = lambda counts: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> ReindexReport:
+        """Make the vectors of another encoder for all items, beside those in force; searches do not change.
+
+        Each medium is opened once. The writer lock is held only for the write of each batch, so index runs go on; what
+        they write meanwhile gets both vectors. A killed or stopped run continues at the next call.
+
+        Args:
+            encoder: name, as for `load_encoder`, or an encoder.
+            settings: rate and batch sizes.
+            on_progress: called with the counts after each step, in the calling thread.
+            should_stop: called several times a second; once it returns True, the run ends with the step it has begun.
+
+        Returns:
+            A report; `missing` counts the items that still lack a vector, such as of media that are unreachable now.
+
+        Raises:
+            QueryError: the encoder is the one in force.
+            MissingDatabaseError: there is no database.
+            EncoderError: the encoder cannot be loaded, or fails on every input.
+            StoreError: the database has vectors of a third encoder, or cannot be written.
+        """
+        from firstsight.indexer.reindex.reindex_run import ReindexRun
+        from firstsight.indexer.reindex.reindex_settings import ReindexSettings
+
+        connection = self._connection
+        store = connection.open()
+        if isinstance(encoder, str) and encoder == store.spec.name:
+            _refuse_encoder_in_force(store)
+        loaded = connection.load_named(encoder) if isinstance(encoder, str) else encoder
+        if loaded.spec.fingerprint == store.spec.fingerprint:
+            _refuse_encoder_in_force(store)
+        connection.keep_encoder(loaded)
+        run = ReindexRun(
+            store,
+            loaded,
+            connection.policy,
+            settings or ReindexSettings(),
+            on_progress=on_progress,
+            should_stop=should_stop,
+        )
+        return run.run()
+
+    def list(self) -> list[EncoderState]:
+        """List the encoders that have vectors here, with the items that each lacks; compares all items.
+
+        Raises:
+            MissingDatabaseError: there is no database.
+            StoreError: the database cannot be read.
+        """
+        store = self._connection.open()
+        if store.sets is None:
+            spec = store.spec
+            count = store.items.count_rows()
+            return [EncoderState(0, spec.name, spec.fingerprint, spec.dim, "in force", count, 0, None)]
+        states = []
+        for found in store.sets.sets:
+            tables = store if found.number == store.number else store.of_set(found.number)
+            missing = 0 if tables is store else count_gaps(store, tables)
+            states.append(
+                EncoderState(
+                    *(found.number, found.encoder, found.fingerprint, found.dim),
+                    _state(store.sets, found.number, found.state),
+                    tables.items.count_rows(),
+                    missing,
+                    found.changed_at,
+                )
+            )
+        return states
+
+    def switch(self, encoder: str | int | None = None, *, force: bool = False, wait_s: float = 0.0) -> SwitchReport:
+        """Put the other encoder in force, in one commit that searches follow without a restart.
+
+        Args:
+            encoder: name of the encoder, or number of its set; None for the one that is not in force.
+            force: switch although items lack its vectors, or models in use belong to the encoder in force. These items
+                are marked for the next index run; these models do not work until they are fitted again.
+            wait_s: maximum wait for another writer, in seconds.
+
+        Raises:
+            QueryError: there is no second encoder, or it is another one; items lack its vectors; or models in use
+                belong to the encoder in force. The message has the commands that help.
+            MissingDatabaseError: there is no database.
+            DatabaseBusyError: another process is still writing after `wait_s`.
+            StoreError: the database cannot be written; the same encoder stays in force.
+        """
+        store = self._connection.open()
+        _require_other(store, encoder)
+        with store.writing(wait_s):
+            return self._switch(store, _require_other(store, encoder), force)
+
+    def rollback(self, *, force: bool = False, wait_s: float = 0.0) -> SwitchReport:
+        """Put the encoder before the last switch in force again; arguments and errors as for `switch`."""
+        store = self._connection.open()
+        _require_previous(store)
+        with store.writing(wait_s):
+            return self._switch(store, _require_previous(store), force)
+
+    def drop(self, encoder: str | int, *, force: bool = False, wait_s: float = 0.0) -> EncoderState:
+        """Drop the vectors of an encoder that is not in force, with their tables.
+
+        Args:
+            encoder: name of the encoder, or number of its set.
+            force: also within 24 hours after it was in force.
+            wait_s: maximum wait for another writer, in seconds.
+
+        Returns:
+            The encoder, as it was.
+
+        Raises:
+            QueryError: the encoder is in force, has no vectors here, or was in force until a short time ago.
+            MissingDatabaseError: there is no database.
+            DatabaseBusyError: another process is still writing after `wait_s`.
+            StoreError: the database cannot be written.
+        """
+        store = self._connection.open()
+        with store.writing(wait_s):
+            number = _require_other(store, encoder)
+            assert store.sets is not None
+            found = store.sets.get(number)
+            assert found is not None
+            age = datetime.now(UTC) - found.changed_at
+            if store.sets.previous == number and age < GRACE and not force:
+                left = (GRACE - age).total_seconds() / 3600
+                raise QueryError(
+                    f"{found.encoder} was in force until {age.total_seconds() / 3600:.1f} hours ago, and a rollback "
+                    f"needs its vectors; drop them in {left:.1f} hours, or now with --force"
+                )
+            dropped = next(state for state in self.list() if state.number == number)
+            drop_set(store, number)
+            return dropped
+
+    def _switch(self, store: Store, number: int, force: bool) -> SwitchReport:
+        recover(store)
+        store.note_all_changed()
+        sync_standby(store)
+        target, before = store.of_set(number), store.spec.name
+        gaps = [gap.item_id for gap in find_gaps(store, target)]
+        blocking = models_of_other_encoders(store, target.spec.fingerprint)
+        if not force:
+            _refuse_gaps(store, target, len(gaps))
+            _refuse_models(target, blocking)
+        index_texts(target, stored_language(store))
+        run_upkeep(store)
+        if gaps:
+            target.encode_again(gaps)
+        target.refresh()
+        put_in_force(store, number)
+        return SwitchReport(store.uri, before, store.spec.name, number, len(gaps), tuple(blocking))
+
+
+def load_standby(connection: Connection, store: Store) -> tuple[Encoder | None, str]:
+    """Load the encoder of the vector set that is not in force; None without one, with the reason if it cannot be used.
+
+    Returns:
+        The encoder, and a sentence for the user if items get no vectors of it.
+    """
+    standby = store.standby
+    if standby is None:
+        return None, ""
+    try:
+        return connection.encoder_of(standby.spec), ""
+    except EncoderError as error:
+        return None, (
+            f"items of this run get no vectors of {standby.spec.name}, which is not in force ({error}); later: "
+            f"firstsight reindex --encoder {standby.spec.name}"
+        )
+
+
+def _state(sets: VectorSets, number: int, state: str) -> str:
+    if number == sets.in_force:
+        return "in force"
+    return "previous" if number == sets.previous and state == "ready" else state
+
+
+def _refuse_encoder_in_force(store: Store) -> None:
+    raise QueryError(f"{store.spec.name} is in force in {store.uri}; name another encoder")
+
+
+def _require_other(store: Store, encoder: str | int | None) -> int:
+    """The number of the set that is not in force, if `encoder` means it."""
+    sets, standby = store.sets, None if store.sets is None else store.sets.standby
+    if sets is None or standby is None:
+        raise QueryError(
+            f"{store.uri} has only the vectors of {store.spec.name}; make those of another encoder first: "
+            "firstsight reindex --encoder NAME"
+        )
+    if encoder in (None, standby.number, str(standby.number), standby.encoder):
+        return standby.number
+    if encoder in (store.number, str(store.number), store.spec.name):
+        raise QueryError(f"{store.spec.name} is in force in {store.uri}; the other encoder is {standby.encoder}")
+    raise QueryError(
+        f"{store.uri} has no vectors of {encoder}; it has those of {store.spec.name} and {standby.encoder}"
+    )
+
+
+def _require_previous(store: Store) -> int:
+    previous = None if store.sets is None else store.sets.previous
+    if store.sets is None or previous is None or store.sets.get(previous) is None or previous == store.number:
+        raise QueryError(f"{store.uri} has no encoder before {store.spec.name} to go back to")
+    return previous
+
+
+def _refuse_gaps(store: Store, target: Store, missing: int) -> None:
+    if missing:
+        total = store.items.count_rows()
+        raise QueryError(
+            f"{missing:,} of {total:,} items have no current vectors of {target.spec.name}; make them first: "
+            f"firstsight reindex --encoder {target.spec.name} (or --force: searches by vectors miss these items until "
+            "the next index run)"
+        )
+
+
+def _refuse_models(target: Store, blocking: list[DependentModel]) -> None:
+    if blocking:
+        raise QueryError(
+            f"{len(blocking)} models in use were fitted to other vectors than those of {target.spec.name}: "
+            f"{', '.join(model.describe() for model in blocking)}; switch with --force, then fit them again with these "
+            "commands"
+        )

@@ -1,0 +1,80 @@
+"""Models that were fitted to the vectors of one encoder, and the commands that fit them again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from firstsight.heads.model_shelf import ShelfSpec
+from firstsight.records import Record
+from firstsight.storage.semantic_id_table import newest_fingerprint, newest_version
+from firstsight.storage.side_tables import open_side_table
+from firstsight.storage.store import Store
+
+
+@dataclass(frozen=True)
+class DependentModel(Record):
+    """A model in use that belongs to the vectors of one encoder."""
+
+    kind: str  # such as "reranker" or "head"
+    version: int
+    fingerprint: str  # of the encoder
+    command: str  # fits it again, to the vectors in force
+
+    def describe(self) -> str:
+        """The model and the command, for messages."""
+        return f"{self.kind} {self.version} ({self.command})"
+
+
+def models_of_other_encoders(store: Store, fingerprint: str) -> list[DependentModel]:
+    """List the models in use that do not fit the vectors of an encoder.
+
+    Args:
+        store: the database.
+        fingerprint: of the encoder.
+    """
+    from firstsight.recommend.models.cold_start_model import SHELF_SPEC as COLD_START
+    from firstsight.recommend.personal_search.personal_search_store import SHELF_SPEC as PERSONAL_SEARCH
+    from firstsight.recommend.ranking.ranking_store import SHELF_SPEC as RANKING
+    from firstsight.recommend.sequence.sequence_store import SHELF_SPEC as SEQUENCE
+    from firstsight.retrieval.reranker_store import SHELF_SPEC as RERANKER
+    from firstsight.safety.policy.policy_heads import SHELF_SPEC as HEAD
+
+    specs: list[tuple[ShelfSpec[Any], str]] = [
+        (RERANKER, ""),
+        (PERSONAL_SEARCH, ""),
+        (COLD_START, ""),
+        (SEQUENCE, " --fresh"),
+        (RANKING, ""),
+        (HEAD, ""),
+    ]
+    found = [
+        DependentModel(_kind(spec), version, of, _command(spec, of_row) + option)
+        for spec, option in specs
+        for version, of, of_row in _in_use(store, spec)
+        if of != fingerprint
+    ]
+    of = newest_fingerprint(store)
+    if of is not None and of != fingerprint:
+        found.append(DependentModel("semantic IDs", newest_version(store) or 0, of, "firstsight semantic-ids fit"))
+    return found
+
+
+def _in_use(store: Store, spec: ShelfSpec[Any]) -> list[tuple[int, str, dict[str, Any]]]:
+    table = open_side_table(store, spec.table)
+    if table is None:
+        return []
+    columns: list[str] = [
+        name for name in ("version", "fingerprint", "kind", "policy_id") if name in table.schema.names
+    ]
+    rows = table.search().where(spec.flag).select(columns).limit(None).to_arrow().to_pylist()
+    return [(int(row["version"]), str(row["fingerprint"]), row) for row in sorted(rows, key=lambda r: r["version"])]
+
+
+def _kind(spec: ShelfSpec[Any]) -> str:
+    return "safety head" if spec.noun == "head" else spec.noun.replace("version of ", "")
+
+
+def _command(spec: ShelfSpec[Any], row: dict[str, Any]) -> str:
+    """A zero-shot head is made from the prompts of its policy; the next scoring does it."""
+    return "firstsight safety score" if row.get("kind") == "zero_shot" else spec.fit_command

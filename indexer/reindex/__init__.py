@@ -1,0 +1,1 @@
+"""Vectors of a second encoder: for items that a run writes, and for all stored items."""
