@@ -7,6 +7,7 @@ The map is a linear residual of low rank, x + x A B, and the result is scaled to
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,14 +20,13 @@ from firstsight.storage.side_tables import TableLocation, open_side_table, upser
 
 TABLE = "cold_start_maps"
 
-_SCHEMA = pa.schema(
-    [
-        pa.field(
-            "version", pa.int64(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"}
-        ),  # of the cold-start model
-        pa.field("content_map", pa.large_binary(), nullable=False),  # safetensors
-    ]
-)
+_FIELDS: list[pa.Field[Any]] = [
+    pa.field(  # of the cold-start model
+        "version", pa.int64(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"}
+    ),
+    pa.field("content_map", pa.large_binary(), nullable=False),  # safetensors
+]
+_SCHEMA = pa.schema(_FIELDS)
 
 MAX_WIDTH = 1_024
 """Largest rank of a stored map."""
