@@ -14,6 +14,7 @@ from firstsight.encoders.base import Vectors
 from firstsight.heads.array_types import Floats, Indices
 from firstsight.storage.store import Store
 from firstsight.storage.tables import HEAD_PARTS
+from firstsight.storage.vector_format import vectors_of_column
 
 SAMPLED_ITEMS = 5_000
 
@@ -72,7 +73,7 @@ def texts(column: Any) -> list[str]:
 
 def matrix(column: Any, dim: int) -> Vectors:
     """Return an Arrow column of vectors as (n, dim) float32."""
-    return np.asarray(pc.list_flatten(column).to_numpy(), dtype=np.float32).reshape(-1, dim)
+    return vectors_of_column(column).reshape(-1, dim)
 
 
 def part_indices(column: Any) -> NDArray[np.int8]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
 from firstsight.storage.store import Store
+from firstsight.storage.vector_format import vectors_of_column
 
 Places = NDArray[np.int64]
 """Row numbers of items in an `ItemSpace`; -1 means no item."""
@@ -70,8 +71,7 @@ class ItemSpace:
                 vectors = np.concatenate([vectors[:start], np.zeros((batch.num_rows, dim), np.float32)])
             column = batch["vector"]
             known = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
-            flat = pc.list_flatten(column).to_numpy(zero_copy_only=False)
-            vectors[start + known] = np.asarray(flat, dtype=np.float32).reshape(-1, dim)
+            vectors[start + known] = vectors_of_column(column)
             start += batch.num_rows
             parts.append(batch.drop_columns(["vector"]))
         if not parts:

@@ -12,6 +12,7 @@ from lancedb.table import Table
 from firstsight.errors import StoreError, first_line
 from firstsight.storage import tables
 from firstsight.storage.sessions import shared_session
+from firstsight.storage.vector_format import VectorFormat
 from firstsight.vectors import EncoderSpec
 
 _SETS_MARK: Final = 1_000
@@ -23,7 +24,7 @@ def is_remote(uri: str) -> bool:
     return "://" in uri
 
 
-def create_tables(uri: str, spec: EncoderSpec) -> None:
+def create_tables(uri: str, spec: EncoderSpec, vectors: VectorFormat = "float32") -> None:
     """Create the empty tables of a database; completes the work of a killed call.
 
     Raises:
@@ -32,23 +33,26 @@ def create_tables(uri: str, spec: EncoderSpec) -> None:
     schemas = {
         "runs": tables.runs_schema(),
         "failures": tables.failures_schema(),
-        **vector_schemas(spec),
+        **vector_schemas(spec, vectors),
     }
     session = shared_session(uri)
     try:
         for name, schema in schemas.items():
             try:
                 session.create_table(name, schema=schema, exist_ok=True)
-            except ValueError:  # from a killed call for an encoder of another dimension
+            except ValueError:  # from a killed call for vectors of another type
                 session.create_table(name, schema=schema, mode="overwrite")
     except (RuntimeError, OSError) as error:
         raise StoreError(f"{uri} cannot be created ({first_line(error)}); choose another --db") from error
 
 
-def vector_schemas(spec: EncoderSpec) -> dict[str, pa.Schema]:
+def vector_schemas(spec: EncoderSpec, vectors: VectorFormat = "float32") -> dict[str, pa.Schema]:
     """Schemas of the tables with vectors of an encoder; `items` comes last: a set with this table is complete."""
     metadata = json.dumps({"format": tables.CURRENT_LAYOUT, "encoder": asdict(spec)}, sort_keys=True).encode()
-    return {"views": tables.views_schema(spec.dim), "items": tables.items_schema(spec.dim, metadata)}
+    return {
+        "views": tables.views_schema(spec.dim, vectors),
+        "items": tables.items_schema(spec.dim, metadata, vectors=vectors),
+    }
 
 
 def stored_spec(uri: str, items: Table) -> EncoderSpec:

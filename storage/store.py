@@ -23,6 +23,7 @@ from firstsight.storage.table_store import TableStore
 from firstsight.storage.tables import FailureRow
 from firstsight.storage.timed_product_table import delete_entries_of_items
 from firstsight.storage.upgrade import apply_upgrade
+from firstsight.storage.vector_format import to_float32
 from firstsight.storage.video_print_table import delete_prints
 
 log = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ class Store(TableStore):
     def view_rows(self, item_ids: Sequence[str]) -> pa.Table:
         """All views of these items, with all columns of the current layout."""
         parts = list(self.rows_by_id(self.views, item_ids))
-        rows = pa.concat_tables(parts) if parts else self.views.schema.empty_table()
+        rows = pa.concat_tables(parts) if parts else to_float32(self.views.schema.empty_table())
         for field in tables.missing_view_columns(rows.schema):  # a database before its upgrade, or an earlier snapshot
             rows = rows.append_column(field, pa.nulls(len(rows), field.type))
         return rows

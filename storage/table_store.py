@@ -17,6 +17,7 @@ from firstsight.storage.locks import creation_lock, writer_lock
 from firstsight.storage.sessions import SharedSession, TableHandles, shared_session
 from firstsight.storage.sql.conditions import in_chunks, is_in
 from firstsight.storage.tables import KEYS
+from firstsight.storage.vector_format import VectorFormat, float32_schema, to_float32, vector_format
 from firstsight.storage.vector_sets import SET_VERSIONS, TABLE, VectorSets, base_name, read_sets, table_name
 from firstsight.vectors import EncoderSpec
 
@@ -82,21 +83,27 @@ class TableStore:
         return store
 
     @classmethod
-    def create(cls, uri: str | os.PathLike[str], spec: EncoderSpec) -> Self:
+    def create(cls, uri: str | os.PathLike[str], spec: EncoderSpec, vectors: VectorFormat | None = None) -> Self:
         """Open a database, or create an empty one for this encoder; safe to repeat after a kill.
+
+        Args:
+            uri: folder or object-store address.
+            spec: the encoder.
+            vectors: the storage format of vectors; None for that of the database, float32 for a new one.
 
         Raises:
             EncoderMismatchError: the database holds another encoder's vectors.
-            StoreError: the folder holds other files, or cannot be written.
+            StoreError: the folder holds other files, or cannot be written; or the database has another format.
         """
         uri = os.fspath(uri)
         with contextlib.nullcontext() if is_remote(uri) else creation_lock(Path(uri)):
             try:
                 store = cls.open(uri)
             except MissingDatabaseError:
-                create_tables(uri, spec)
+                create_tables(uri, spec, vectors or "float32")
                 store = cls.open(uri)
         store.require_encoder(spec)
+        store.require_vector_format(vectors)
         return store
 
     def require_encoder(self, spec: EncoderSpec) -> None:
@@ -132,6 +139,23 @@ class TableStore:
         except (ValueError, RuntimeError, OSError) as error:
             raise StoreError(f"{self.uri} lacks vector set {number} ({first_line(error)})") from None
         return store
+
+    @property
+    def vector_format(self) -> VectorFormat:
+        """The storage format of `items.vector` and `views.vector`."""
+        return vector_format(self.items.schema.field("vector").type)
+
+    def require_vector_format(self, vectors: VectorFormat | None) -> None:
+        """Check that vectors are stored in a format; None accepts each.
+
+        Raises:
+            StoreError: they are stored in another format.
+        """
+        if vectors not in (None, self.vector_format):
+            raise StoreError(
+                f"{self.uri} stores vectors as {self.vector_format}, not as {vectors}, and a database keeps its "
+                "format; leave --vectors out, or index into another --db"
+            )
 
     @property
     def items(self) -> Table:
@@ -254,12 +278,13 @@ class TableStore:
             condition: SQL that the rows fulfil as well, as from `build_condition`.
 
         Yields:
-            The rows of 1,000 ids at a time, in the order of the table; nothing for ids that are not there.
+            The rows of 1,000 ids at a time, in the order of the table; nothing for ids that are not there. Vectors are
+            float32 in every storage format.
         """
         for part in in_chunks(ids):
             among = is_in(key, part) if condition is None else f"({condition}) AND {is_in(key, part)}"
             search = table.search().where(among).limit(None)
-            yield (search if columns is None else search.select(list(columns))).to_arrow()
+            yield to_float32((search if columns is None else search.select(list(columns))).to_arrow())
 
     def maintain(self, table: Table, work: Callable[[Table], T]) -> T:
         """Run work that changes no row of a table; repeat it on the newest version after a conflicting write.
@@ -333,7 +358,9 @@ class TableStore:
         if not rows:
             return
         by_key = {row[key]: row for row in rows}  # LanceDB inserts a new id twice if one batch has it twice
-        self._merge(table, key, pa.Table.from_pylist(list(by_key.values()), schema=table.schema))
+        # Arrow converts NumPy's numbers to float32 lists, and to float16 only from there
+        schema = float32_schema(table.schema)
+        self._merge(table, key, pa.Table.from_pylist(list(by_key.values()), schema=schema))
 
     def _merge(self, table: Table, key: str, rows: pa.Table) -> None:
         with self._writes():

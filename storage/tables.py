@@ -8,6 +8,8 @@ from typing import Any, Literal, TypedDict, get_args
 import pyarrow as pa
 
 from firstsight.storage.columns import ColumnKind, arrow_type
+from firstsight.storage.vector_format import VectorFormat
+from firstsight.storage.vector_format import vector_type as vector_type
 
 Part = Literal["title", "image", "frame", "transcript"]
 """The part of an item that a view shows; transcript: a passage of the timed text of a video."""
@@ -95,12 +97,9 @@ def key_field(name: str) -> pa.Field[Any]:
     return pa.field(name, pa.string(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"})
 
 
-def vector_type(dim: int) -> pa.DataType:
-    """The Arrow type of vectors: float32. float16 halves the disk, but an index build takes five times as long."""
-    return pa.list_(pa.float32(), dim)
-
-
-def items_schema(dim: int, metadata: bytes, own: Mapping[str, ColumnKind] | None = None) -> pa.Schema:
+def items_schema(
+    dim: int, metadata: bytes, own: Mapping[str, ColumnKind] | None = None, vectors: VectorFormat = "float32"
+) -> pa.Schema:
     """Schema of `items`: one row per item."""
     return pa.schema(
         [
@@ -111,7 +110,7 @@ def items_schema(dim: int, metadata: bytes, own: Mapping[str, ColumnKind] | None
             pa.field("created_at", TIME),
             pa.field("starts_at", TIME),
             pa.field("expires_at", TIME),
-            pa.field("vector", vector_type(dim)),  # fused from its views; null if nothing could be encoded
+            pa.field("vector", vector_type(dim, vectors)),  # fused from its views; null if nothing could be encoded
             pa.field("digest", pa.string(), nullable=False),  # of all encoder inputs: equal digests, equal vectors
             pa.field("row_digest", pa.string(), nullable=False),  # of the other columns
             pa.field("catalog_dir", pa.string(), nullable=False),  # base folder of relative media paths
@@ -123,7 +122,7 @@ def items_schema(dim: int, metadata: bytes, own: Mapping[str, ColumnKind] | None
     )
 
 
-def views_schema(dim: int) -> pa.Schema:
+def views_schema(dim: int, vectors: VectorFormat = "float32") -> pa.Schema:
     """Schema of `views`: one row per encoded title, image, frame or passage of timed text."""
     return pa.schema(
         [
@@ -139,7 +138,7 @@ def views_schema(dim: int) -> pa.Schema:
             pa.field("text", pa.string()),  # of a passage, one line of timed text per line; null for other parts
             pa.field("line_starts", pa.list_(pa.float64())),  # second of each line of `text`
             pa.field("language", pa.string()),  # tag of a passage's language, such as pt-BR; null if unknown
-            pa.field("vector", vector_type(dim), nullable=False),
+            pa.field("vector", vector_type(dim, vectors), nullable=False),
         ]
     )
 

@@ -19,6 +19,7 @@ from firstsight.cli.progress import Progress
 if TYPE_CHECKING:
     from firstsight.indexer.catalog_report import CatalogPreview
     from firstsight.indexer.index_report import Counts
+    from firstsight.storage.vector_format import VectorFormat
 
 EXAMPLES = [
     "index catalogue.csv",
@@ -29,6 +30,7 @@ EXAMPLES = [
     "index - < feed.jsonl",
     "index lectures/ --frames every:30 --max-frames 240",
     "index --retry",
+    "index catalogue.csv --vectors float16",
     "index feed.csv --refresh-media --media-cache ~/.cache/shop-media",
 ]
 
@@ -82,6 +84,15 @@ def index(
     quiet: options.Quiet = False,
     json: options.Json = False,
     encoder: options.EncoderFlags,
+    vectors: Annotated[
+        str | None,
+        panels.database(
+            "--vectors",
+            metavar="FORMAT",
+            help="Format of stored vectors, for a new database: float32, or float16 with half of the bytes. By default "
+            "the database's own, else float32.",
+        ),
+    ] = None,
     db: options.WriterFlags,
 ) -> None:
     """Index a catalogue: encode new and changed items, and skip unchanged ones.
@@ -102,6 +113,9 @@ def index(
         raise typer.BadParameter("name a catalogue, without --retry", param_hint="--dry-run")
     if retry and prune:
         raise typer.BadParameter("--retry reads failed items only; use --prune without it", param_hint="--prune")
+    numbers = _parse_vectors(vectors)
+    if retry and numbers:
+        raise typer.BadParameter("a database keeps its format, so --retry takes none", param_hint="--vectors")
     catalog_options = catalog.options()
     settings = media.settings()
     database = firstsight.open(db.db, encoder=encoder.encoder, encoder_options=encoder.options(), policy=media.policy())
@@ -139,6 +153,7 @@ def index(
                 settings=settings,
                 prune=prune,
                 language=language,
+                vectors=numbers,
                 warn_duplicates=warn_duplicates,
                 wait_s=db.wait,
                 on_catalog=describe,
@@ -152,3 +167,13 @@ def index(
         raise typer.Exit(INTERRUPTED)
     if any(report.counts.failure_rate > max_failures or report.no_media_used for report in reports):
         raise typer.Exit(TOO_MANY_FAILURES)
+
+
+def _parse_vectors(name: str | None) -> VectorFormat | None:
+    from firstsight.errors import QueryError
+    from firstsight.storage.vector_format import check_vector_format
+
+    try:
+        return None if name is None else check_vector_format(name)
+    except QueryError as error:
+        raise typer.BadParameter(str(error), param_hint="--vectors") from None

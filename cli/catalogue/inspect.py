@@ -73,6 +73,7 @@ def status(*, output: options.TableFlags, db: options.DatabaseFlags) -> None:
         [
             ("layout", _layout(state.layout)),
             ("encoder", f"{state.encoder.name} ({state.encoder.dim} dimensions, {state.encoder.fingerprint[:12]})"),
+            ("vectors", state.vectors),
             ("items", f"{state.items:,}"),
             ("views", f"{state.views:,}"),
             ("failed media", f"{state.failures:,}"),

@@ -13,6 +13,7 @@ from firstsight.retrieval.ranking.relevance import RelevanceCalibration
 from firstsight.retrieval.reranker_store import RerankerShelf
 from firstsight.storage.snapshots import name_snapshot
 from firstsight.storage.store import Store
+from firstsight.storage.vector_format import VectorFormat
 from firstsight.vectors import EncoderSpec
 
 _MAX_ENCODERS = 3
@@ -125,9 +126,13 @@ class Connection:
         except MissingDatabaseError:
             return None
 
-    def create(self) -> Store:
-        """The tables; a missing database is created for the encoder."""
-        self._store = self.open_if_exists() or Store.create(self.uri, self.encoder.spec)
+    def create(self, vectors: VectorFormat | None = None) -> Store:
+        """The tables; a missing database is created for the encoder.
+
+        Args:
+            vectors: storage format of the vectors of a new database, float32 by default.
+        """
+        self._store = self.open_if_exists() or Store.create(self.uri, self.encoder.spec, vectors)
         return self._store
 
     def release(self) -> None:

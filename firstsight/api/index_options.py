@@ -10,6 +10,7 @@ from firstsight.indexer.catalog_report import CatalogPreview
 from firstsight.indexer.columns.catalog_options import CatalogOptions
 from firstsight.indexer.index_report import Counts
 from firstsight.indexer.index_settings import IndexSettings
+from firstsight.storage.vector_format import VectorFormat
 
 
 class RunOptions(TypedDict, total=False):
@@ -29,5 +30,6 @@ class IndexOptions(RunOptions, total=False):
 
     prune: bool
     language: str | None
+    vectors: VectorFormat | None
     warn_duplicates: bool
     on_catalog: Callable[[CatalogPreview], None] | None

@@ -34,6 +34,7 @@ from firstsight.media.stored_media import media_location
 from firstsight.storage.column_conversion import chosen_kinds
 from firstsight.storage.indexes.text_index import check_language, index_texts
 from firstsight.storage.store import Store
+from firstsight.storage.vector_format import VectorFormat, check_vector_format
 
 if TYPE_CHECKING:
     from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
@@ -62,6 +63,7 @@ class Indexing:
         settings: IndexSettings | None = None,
         prune: bool = False,
         language: str | None = None,
+        vectors: VectorFormat | None = None,
         warn_duplicates: bool = False,
         wait_s: float = 0.0,
         on_catalog: Callable[[CatalogPreview], None] | None = None,
@@ -85,6 +87,8 @@ class Indexing:
             prune: remove items that are not in the catalogue.
             language: language of titles and texts for search by words: "English", "German", …, or "other". None for
                 the language of the database, English for a new one.
+            vectors: storage format of vectors: "float32", or "float16" with half of the bytes. A database keeps the
+                format it was created with; None takes it, float32 for a new one. Vectors are read as float32.
             warn_duplicates: look for near-duplicates of the encoded items at the end; the report lists and counts them.
             wait_s: maximum wait for another writer, in seconds.
             on_catalog: called once the catalogue is checked, with the use of its columns and its first items; None for
@@ -103,12 +107,17 @@ class Indexing:
             DatabaseBusyError: another process is still writing after `wait_s`.
             EncoderError: the encoder cannot be loaded, or fails on every input.
             EncoderMismatchError: the database holds another encoder's vectors.
-            StoreError: the database cannot be written.
+            QueryError: there is no such format of vectors.
+            StoreError: the database cannot be written, or stores vectors in another format.
         """
+        vectors = check_vector_format(vectors) if vectors else None
+        existing = self._connection.open_if_exists()
+        if existing is not None:
+            existing.require_vector_format(vectors)
         opened = _open_input(source, options, root)
         recipe = Recipe.of(_recorded_name(source), options, settings, self._connection.policy)
         language = check_language(language) if language else None
-        with self._prepare_run(recipe, wait_s, language, opened) as (store, catalog):
+        with self._prepare_run(recipe, wait_s, language, opened, vectors=vectors) as (store, catalog):
             if on_catalog is not None:  # a preview reads the first items again
                 on_catalog(preview_catalog(catalog))
             _warn(catalog, on_warning)
@@ -277,13 +286,14 @@ class Indexing:
         language: str | None = None,
         opened: Source | None = None,
         *,
+        vectors: VectorFormat | None = None,
         may_convert: bool = True,
     ) -> Iterator[tuple[Store, Catalog]]:
         """Check the whole catalogue first, then hold the writer lock."""
         existing = self._connection.open_if_exists()
         catalog = self._check(existing, recipe, opened, may_convert=may_convert)
         try:
-            store = existing or self._connection.create()
+            store = existing or self._connection.create(vectors)
             store.require_encoder(self._connection.encoder.spec)
             with store.writing(wait_s):
                 index_texts(store, language)  # before the first rows, so that searches find new rows at once

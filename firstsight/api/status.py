@@ -11,6 +11,7 @@ from firstsight.records import Record
 from firstsight.storage.columns import ColumnKind
 from firstsight.storage.indexes.upkeep import TableState, table_state
 from firstsight.storage.store import Store
+from firstsight.storage.vector_format import VectorFormat
 from firstsight.storage.video_print_table import count_videos_without_prints
 from firstsight.vectors import EncoderSpec
 
@@ -46,6 +47,7 @@ class Status(Record):
     db: str
     layout: int  # of its tables; the next write upgrades one below `firstsight.storage.tables.CURRENT_LAYOUT`
     encoder: EncoderSpec
+    vectors: VectorFormat  # storage format of vectors: "float32" or "float16"
     items: int
     views: int
     failures: int  # media that could not be used
@@ -66,6 +68,7 @@ def read_status(store: Store) -> Status:
         db=store.uri,
         layout=store.layout,
         encoder=store.spec,
+        vectors=store.vector_format,
         items=store.items.count_rows(),
         views=store.views.count_rows(),
         failures=store.failures.count_rows(),

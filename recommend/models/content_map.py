@@ -21,12 +21,9 @@ from firstsight.storage.side_tables import TableLocation, open_side_table, upser
 TABLE = "cold_start_maps"
 
 _FIELDS: list[pa.Field[Any]] = [
-    pa.field(  # of the cold-start model
-        "version", pa.int64(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"}
-    ),
+    pa.field("version", pa.int64(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"}),
     pa.field("content_map", pa.large_binary(), nullable=False),  # safetensors
 ]
-_SCHEMA = pa.schema(_FIELDS)
 
 MAX_WIDTH = 1_024
 """Largest rank of a stored map."""
@@ -100,7 +97,7 @@ def write_content_map(store: TableLocation, version: int, content_map: ContentMa
     Raises:
         StoreError: the database cannot be written.
     """
-    upsert(store, TABLE, _SCHEMA, "version", [{"version": version, "content_map": content_map.to_bytes()}])
+    upsert(store, TABLE, pa.schema(_FIELDS), "version", [{"version": version, "content_map": content_map.to_bytes()}])
 
 
 def read_content_map(store: TableLocation, version: int, dim: int) -> ContentMap:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
@@ -34,6 +33,7 @@ from firstsight.storage.semantic_id_table import (
 )
 from firstsight.storage.side_tables import open_side_table, unwritable, upsert
 from firstsight.storage.store import Store
+from firstsight.storage.vector_format import vectors_of_column
 
 _ROWS_PER_COMMIT = 50_000
 
@@ -113,8 +113,7 @@ def _waiting_items(store: Store, assigned: set[str]) -> tuple[NDArray[np.object_
     parts = [np.empty((0, store.spec.dim), dtype=np.float32)]
     for batch_ids, batch in read_encoded_items(store, ["vector"]):
         new = [n for n, item_id in enumerate(batch_ids) if item_id not in assigned]
-        flat = pc.list_flatten(batch["vector"]).to_numpy(zero_copy_only=False)
-        parts.append(np.asarray(flat, dtype=np.float32).reshape(len(batch_ids), -1)[new])
+        parts.append(vectors_of_column(batch["vector"])[new])
         item_ids += [batch_ids[n] for n in new]
     ids = np.array(item_ids, dtype=object)
     order = np.argsort(ids)

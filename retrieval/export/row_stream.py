@@ -27,6 +27,7 @@ from firstsight.storage.snapshots import pin_snapshot
 from firstsight.storage.sql.conditions import IDS_PER_LOOKUP, is_in
 from firstsight.storage.store import Store
 from firstsight.storage.tables import KEYS, PARTS, Part, vector_type, views_schema
+from firstsight.storage.vector_format import to_float32
 
 T = TypeVar("T")
 
@@ -303,7 +304,7 @@ def _chunks(values: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def read_rows(table: Table, ids: list[int], names: list[str]) -> pa.Table:
-    return table.take_row_ids(ids).select(names).to_arrow()
+    return to_float32(table.take_row_ids(ids).select(names).to_arrow())
 
 
 def _replace(table: pa.Table, name: str, values: pa.Array[Any]) -> pa.Table:

@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-import numpy as np
 import pyarrow as pa
 from lancedb.index import IvfRq, IvfSq
 from lancedb.table import Table
 
 from firstsight.records import Record
 from firstsight.storage.store import Store
+from firstsight.storage.vector_format import vectors_of_column as vectors_of_column
 from firstsight.vectors import Vectors
 
 if TYPE_CHECKING:
@@ -122,6 +122,7 @@ def build_query(
 def _rows_by_query(results: pa.Table, queries: int) -> list[list[dict[str, Any]]]:
     rows: list[list[dict[str, Any]]] = [[] for _ in range(queries)]
     for row in results.to_pylist():
+        row["_distance"] = max(row["_distance"], 0.0)  # rounding gives -1e-7 for a float16 vector itself
         rows[row.pop("query_index", 0)].append(row)
     for of_query in rows:
         of_query.sort(key=lambda row: row["_distance"])
@@ -166,11 +167,3 @@ def build_index(handle: Table, column: str = COLUMN, name: str = NAME) -> IndexT
 def search_effort(partitions: int, share: float, refine: int) -> tuple[int, int]:
     """Number of probed partitions, and candidates per result, for a share of the partitions."""
     return max(1, math.ceil(share * partitions)), refine
-
-
-def vectors_of_column(column: pa.Array[Any]) -> Vectors:
-    """Convert a column of vectors to (n, dim) float32; rows without a vector are left out."""
-    vectors = cast("pa.FixedSizeListArray[Any, Any]", column.drop_null())
-    return np.asarray(
-        vectors.flatten().to_numpy(zero_copy_only=False).reshape(-1, vectors.type.list_size), dtype=np.float32
-    )

@@ -40,7 +40,9 @@ def begin_set(store: TableStore, spec: EncoderSpec) -> int:
             )
     number = 1 if sets is None else sets.highest + 1
     try:
-        for base, schema in vector_schemas(spec).items():  # overwrite: of a killed call, for another dimension
+        for base, schema in vector_schemas(
+            spec, store.vector_format
+        ).items():  # overwrite: of a killed call, for another dimension
             store.session.create_table(table_name(base, number), schema=schema, mode="overwrite")
     except (RuntimeError, OSError, ValueError) as error:
         raise StoreError(f"{store.uri} could not be written ({first_line(error)}); check space and access") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 import firstsight
 from tests.cli.calling import Run, call_process_on_a_terminal, parse_json_lines
+from tests.conftest import SAMPLE_CATALOGUE
 
 SAMPLE = Path(__file__).parents[2] / "sample_media"
 
@@ -368,3 +370,12 @@ def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
 def test_help_says_which_database_is_the_default(run: Run, command: str) -> None:
     text = " ".join(run(command, "--help")[1].replace("│", " ").split())
     assert "By default $FIRSTSIGHT_DB, else ./firstsight-db." in text
+
+
+def test_another_format_of_vectors_is_refused_and_status_names_the_stored_one(run: Run) -> None:
+    code, _, err = run("index", str(SAMPLE_CATALOGUE), "--vectors", "float64")
+    assert (code, "float32 or" in " ".join(err.replace("│", "").split())) == (2, True)
+    code, _, err = run("index", str(SAMPLE_CATALOGUE), "--vectors", "float16")
+    assert code != 0
+    assert "stores vectors as float32, not as float16" in " ".join(err.split())
+    assert json.loads(run("status", "--json")[1])["vectors"] == "float32"
