@@ -125,6 +125,7 @@ if TYPE_CHECKING:
         UserInterest,
     )
     from firstsight.records import Record, RecordList
+    from firstsight.retrieval.evaluation.encoder_comparison import ComparedQuery, EncoderComparison
     from firstsight.retrieval.evaluation.judgements import JudgedQuery
     from firstsight.retrieval.evaluation.robustness.robustness_report import RobustnessFigure, RobustnessReport
     from firstsight.retrieval.evaluation.robustness.robustness_settings import RobustnessSettings
@@ -180,6 +181,7 @@ __all__ = [
     "Colouring",
     "ColumnStatus",
     "ColumnUse",
+    "ComparedQuery",
     "Counts",
     "Database",
     "DatabaseBusyError",
@@ -194,6 +196,7 @@ __all__ = [
     "DuplicateSettings",
     "Duplicates",
     "Encoder",
+    "EncoderComparison",
     "EncoderError",
     "EncoderMismatchError",
     "EncoderOptions",

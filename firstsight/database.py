@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, Unpack, overload
 
-from firstsight.api.connection import Connection
+from firstsight.api.connection import Connection, FollowedEncoders
 from firstsight.api.duplicates import Duplicates
 from firstsight.api.encoders import Encoders
 from firstsight.api.evaluation import Evaluation
@@ -255,6 +255,17 @@ class Database:
 
     def __repr__(self) -> str:
         return f"<firstsight.Database {self._connection.describe()}>"
+
+
+def follow_encoders(db: Database, load: Callable[[str], Encoder]) -> FollowedEncoders | None:
+    """Let a database load the encoder after a switch with `load`, for the service; not part of the API.
+
+    Returns:
+        The encoders that its last call has seen, without reading anything; None before its first call.
+    """
+    connection = db._connection
+    connection.load_named, connection.follows = load, True
+    return connection.followed_encoders()
 
 
 def open_tables(db: Database) -> Store:

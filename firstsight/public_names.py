@@ -92,6 +92,7 @@ _NAMES = {
     "firstsight.retrieval.evaluation.judgements": ("JudgedQuery",),
     "firstsight.retrieval.evaluation.robustness.robustness_report": ("RobustnessFigure", "RobustnessReport"),
     "firstsight.retrieval.evaluation.robustness.robustness_settings": ("RobustnessSettings",),
+    "firstsight.retrieval.evaluation.encoder_comparison": ("ComparedQuery", "EncoderComparison"),
     "firstsight.retrieval.evaluation.search_evaluation": ("ModeComparison", "ModeReport", "QueryOutcome", "SearchTask"),
     "firstsight.retrieval.export.vector_matrix": ("VectorMatrix",),
     "firstsight.retrieval.moments": ("Moment",),

@@ -1,6 +1,7 @@
-"""Open databases of one process: one for each reading thread, one each for slates, writes and maps; one shared encoder.
+"""Open databases of one process: one for each reading thread, one each for slates, writes and maps.
 
-A `Database` is not thread-safe, and an encoder is too large to load more than once.
+A `Database` is not thread-safe, and an encoder is too large to load more than once: `shared_encoders.py` keeps them.
+After a switch, a database gets the encoder in force at its next request; a request that has begun ends as it began.
 """
 
 from __future__ import annotations
@@ -13,24 +14,19 @@ from dataclasses import replace
 from queue import Empty, LifoQueue
 from typing import Final
 
-from PIL import Image
-
 import firstsight
 from firstsight import Database
-from firstsight.database import release_tables
+from firstsight.database import follow_encoders, release_tables
 from firstsight.encoders.base import Encoder
 from firstsight.errors import DatabaseBusyError, FirstsightError, StoreError
-from firstsight.service.batching.batching_encoder import BatchingEncoder, time_limit
-from firstsight.service.batching.encoder_timing import PassTimingEncoder, WaitTimingEncoder
-from firstsight.service.batching.prometheus_batch_metrics import PrometheusBatchMetrics
+from firstsight.service.batching.batching_encoder import BatchingEncoder
 from firstsight.service.metrics import Metrics
 from firstsight.service.service_errors import OverloadedError
 from firstsight.service.service_settings import ServiceSettings
+from firstsight.service.shared_encoders import SharedEncoders, warm_up
 
 MAX_WAITING_THREADS: Final = 31
 """Maximum threads that wait to write; the same limit holds for slates."""
-
-_WARM_UP_S: Final = 900.0
 
 
 class _SharedDatabase:
@@ -59,10 +55,8 @@ class DatabasePool:
         self._metrics = metrics
         # requests may not name files of this machine, whatever the settings allow for catalogues
         self._policy = replace(settings.policy, root=None, allow_anywhere=False)
-        self._batching: BatchingEncoder | None = None
-        self._encoder: WaitTimingEncoder | None = None
+        self._encoders = SharedEncoders(settings, metrics)
         self._warm = False
-        self._loading = threading.Lock()
         self._free: LifoQueue[Database | None] = LifoQueue()
         for _ in range(settings.threads):
             self._free.put(None)
@@ -74,13 +68,13 @@ class DatabasePool:
 
     @property
     def encoder(self) -> Encoder:
-        """The shared encoder, which is thread-safe; loaded at the first use.
+        """The shared encoder in force, which is thread-safe; loaded at the first use.
 
         Raises:
             EncoderError: the encoder cannot be loaded.
             EncoderMismatchError: the encoder is not the one of the database.
         """
-        return self._load_encoder()
+        return self._encoders.current().timed
 
     @property
     def batching(self) -> BatchingEncoder:
@@ -90,9 +84,12 @@ class DatabasePool:
             EncoderError: the encoder cannot be loaded.
             EncoderMismatchError: the encoder is not the one of the database.
         """
-        self._load_encoder()
-        assert self._batching is not None
-        return self._batching
+        return self._encoders.current().batching
+
+    @property
+    def knows_encoder(self) -> bool:
+        """Whether `encoder` and `batching` answer at once."""
+        return self._warm and self._encoders.is_fresh
 
     @property
     def warm(self) -> bool:
@@ -106,10 +103,7 @@ class DatabasePool:
             EncoderError: the encoder cannot be loaded.
             EncoderMismatchError: the encoder is not the one of the database.
         """
-        encoder = self.encoder
-        with time_limit(_WARM_UP_S):  # first passes compile the model, which takes longer than a request may
-            encoder.encode_texts(["warm"])
-            encoder.encode_images([Image.new("RGB", (64, 64), "white")])
+        warm_up(self.encoder)
         self._warm = True
 
     @contextmanager
@@ -128,6 +122,7 @@ class DatabasePool:
             with self._timed():
                 database = held or self._open()
                 yield database
+            self._encoders.note(database)
             reusable = database
         except StoreError:
             raise
@@ -165,24 +160,9 @@ class DatabasePool:
 
     def close(self) -> None:
         """Let the encoder finish the queued work, then stop it."""
-        with self._loading:
-            if self._batching is not None:
-                self._batching.close()
+        self._encoders.close()
 
     # ---- inside
-
-    def _load_encoder(self) -> WaitTimingEncoder:
-        with self._loading:
-            if self._encoder is None:
-                settings = self._settings
-                loaded = firstsight.open(
-                    settings.db, encoder=settings.encoder, encoder_options=settings.encoder_options
-                ).encoder
-                self._batching = BatchingEncoder(
-                    PassTimingEncoder(loaded, self._metrics), settings.batching, PrometheusBatchMetrics(self._metrics)
-                )
-                self._encoder = WaitTimingEncoder(self._batching)
-            return self._encoder
 
     @contextmanager
     def _take_shared(self, shared: _SharedDatabase) -> Iterator[Database]:
@@ -197,6 +177,7 @@ class DatabasePool:
                 if shared.database is None:
                     shared.database = self._open()
                 yield shared.database
+            self._encoders.note(shared.database)
         except DatabaseBusyError:
             raise
         except StoreError:
@@ -214,14 +195,17 @@ class DatabasePool:
             shared.places.release()
 
     def _open(self) -> Database:
-        return firstsight.open(self._settings.db, encoder=self._load_encoder(), policy=self._policy)
+        encoder = self._encoders.current().timed
+        database = firstsight.open(self._settings.db, encoder=encoder, policy=self._policy)
+        follow_encoders(database, self._encoders.named)
+        return database
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
         """Count the seconds of a block in the metrics, without the time that its thread waited for the encoder."""
-        encoder = self._load_encoder()
-        began, waited = time.perf_counter(), encoder.waited_s
+        began, waited = time.perf_counter(), self._encoders.waited_s
         try:
             yield
         finally:
-            self._metrics.store_seconds.observe(time.perf_counter() - began - (encoder.waited_s - waited))
+            seconds = time.perf_counter() - began - (self._encoders.waited_s - waited)
+            self._metrics.store_seconds.observe(seconds)

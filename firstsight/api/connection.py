@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from firstsight.encoders.base import Encoder
 from firstsight.encoders.encoder_options import EncoderOptions
@@ -21,6 +22,13 @@ _MAX_ENCODERS = 3
 
 FIT_WAIT_S = 60.0
 """Default wait, in seconds, for another writer before a fitted model is stored; a timeout would lose the fit."""
+
+
+class FollowedEncoders(NamedTuple):
+    """The encoders of a database, by their names, as the last call has seen them."""
+
+    in_force: str
+    next: str  # the ready one that a switch would put in force; empty without one
 
 
 class Connection:
@@ -44,6 +52,7 @@ class Connection:
         self._encoder: Encoder | None = None
         self._encoders: dict[str, Encoder] = {}  # by fingerprint: those of the vector sets
         self.load_named: Callable[[str], Encoder] = lambda name: load_with_options(name, encoder_options)
+        self.follows = False  # ignore the requested encoder once the database has a second one
         self._cached_calibration: tuple[str, RelevanceCalibration] | None = None
         self._closed = False
 
@@ -59,6 +68,9 @@ class Connection:
         """
         if self._encoder is None:
             store = self.open_if_exists()
+            if store and store.sets is not None and self.follows:
+                self._encoder = self.encoder_of(store.spec)
+                return self._encoder
             requested = self._requested_encoder or (store.spec.name if store else "starter")
             # compare a published name before loading its weights, which may take minutes
             if store and isinstance(requested, str) and requested != store.spec.name and not names_a_file(requested):
@@ -93,6 +105,15 @@ class Connection:
             )
         self.keep_encoder(encoder)
         return encoder
+
+    def followed_encoders(self) -> FollowedEncoders | None:
+        """The names of the encoders at the last call, without a refresh; None before the first one."""
+        store = self._store
+        if store is None:
+            return None
+        standby = None if store.sets is None else store.sets.standby
+        ready = standby is not None and standby.state == "ready"
+        return FollowedEncoders(store.spec.name, standby.encoder if standby is not None and ready else "")
 
     def keep_encoder(self, encoder: Encoder) -> None:
         """Keep a loaded encoder for the vectors that it has made, or will make."""
@@ -168,3 +189,28 @@ class Connection:
         if self._cached_calibration is None or self._cached_calibration[0] != state:
             self._cached_calibration = (state, RelevanceCalibration.sample(store))
         return self._cached_calibration[1]
+
+
+class SetConnection(Connection):
+    """A connection to the vectors of one encoder, whichever is in force; it reads only.
+
+    Args:
+        connection: to the database; it has the encoders.
+        number: of the vector set.
+    """
+
+    def __init__(self, connection: Connection, number: int) -> None:
+        super().__init__(connection.uri, None, EncoderOptions(), connection.policy)
+        self._base = connection
+        self._number = number
+
+    def open(self) -> Store:
+        """The tables of the set; errors as for a connection."""
+        if self._store is None:
+            self._store = self._base.open().of_set(self._number)
+        return self._store
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder of the set; EncoderError: it cannot be loaded."""
+        return self._base.encoder_of(self.open().spec)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import builtins
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from firstsight.api.connection import Connection
+from firstsight.api.connection import Connection, SetConnection
 from firstsight.api.models.dependent_models import DependentModel, models_of_other_encoders
+from firstsight.api.models.personal_search import PersonalSearch
 from firstsight.encoders.base import Encoder
 from firstsight.errors import EncoderError, QueryError
+from firstsight.keywords import check_texts
 from firstsight.records import Record
 from firstsight.storage.indexes.text_index import index_texts, stored_language
 from firstsight.storage.indexes.upkeep import run_upkeep
@@ -22,6 +27,8 @@ from firstsight.storage.vector_sets import VectorSets
 
 if TYPE_CHECKING:
     from firstsight.indexer.reindex.reindex_settings import ReindexCounts, ReindexReport, ReindexSettings
+    from firstsight.retrieval.evaluation.encoder_comparison import EncoderComparison
+    from firstsight.retrieval.evaluation.judgements import JudgedQuery
 
 GRACE: Final = timedelta(hours=24)
 """Time after a switch for which `drop` keeps the vectors before it, for a rollback."""
@@ -134,6 +141,105 @@ class Encoders:
                 )
             )
         return states
+
+    def compare(
+        self,
+        encoder: str | int | None = None,
+        *,
+        queries: str | os.PathLike[str] | Sequence[str] | None = None,
+        judgements: str | os.PathLike[str] | None = None,
+        k: int = 10,
+        mode: str = "vector",
+        count: int = 100,
+        seed: int = 0,
+    ) -> EncoderComparison:
+        """Search for the same queries on the vectors of both encoders; nothing changes.
+
+        Args:
+            encoder: name or set of the encoder to compare with the one in force; None for the other one.
+            queries: texts, or a file with one text or JSON object a line. Without these and without judgements, the
+                most frequent searches of the events, else titles of random items.
+            judgements: a file of graded items, as for `db.evaluation.search`: measures of both encoders are added.
+            k: number of results, 1 to 1,000.
+            mode: "vector", "words" or "hybrid".
+            count: maximum number of logged or generated queries.
+            seed: random seed of generated queries.
+
+        Returns:
+            The share of results that both have, measures, latencies, and the results of each query.
+
+        Raises:
+            QueryError: there is no second encoder, the queries or judgements cannot be used, or a number is out of
+                range.
+            MissingDatabaseError: there is no database.
+            EncoderError: an encoder cannot be loaded.
+            OptionalDependencyError: there are judgements, and the extra `evaluate` is not installed.
+        """
+        from firstsight.api.searching import Searching
+        from firstsight.retrieval.evaluation.encoder_comparison import compare_encoders
+
+        if queries is not None and judgements is not None:
+            raise QueryError("give queries or judgements, not both")
+        store = self._connection.open()
+        number = _require_other(store, encoder)
+        found, source, notes = self._shadow_queries(store, queries, judgements, count, seed)
+        missing = count_gaps(store, store.of_set(number))
+        if missing:
+            notes.append(f"{missing:,} of {store.items.count_rows():,} items lack vectors of the other encoder")
+        before, after = (SetConnection(self._connection, of) for of in (store.number, number))
+        return compare_encoders(
+            *(Searching(before, PersonalSearch(before)), Searching(after, PersonalSearch(after)), found),
+            names=(before.open().spec.name, after.open().spec.name),
+            db=store.uri,
+            source=source,
+            k=k,
+            mode=mode,
+            notes=notes,
+        )
+
+    def write_comparison_page(self, path: str | os.PathLike[str], comparison: EncoderComparison) -> None:
+        """Write a comparison as an HTML page, with the queries that change most and their pictures.
+
+        Raises:
+            MissingDatabaseError: there is no database.
+            OSError: the page cannot be written.
+        """
+        from firstsight.retrieval.pages.encoder_comparison_page import write_encoder_comparison
+
+        connection = self._connection
+        write_encoder_comparison(Path(path), comparison, connection.open(), policy=connection.policy)
+
+    def _shadow_queries(
+        self,
+        store: Store,
+        queries: str | os.PathLike[str] | Sequence[str] | None,
+        judgements: str | os.PathLike[str] | None,
+        count: int,
+        seed: int,
+    ) -> tuple[Sequence[JudgedQuery], str, builtins.list[str]]:
+        """The queries, where they come from, and notes."""
+        from firstsight.recommend.events.event_table import logged_queries
+        from firstsight.retrieval.evaluation.judgements import read_judgements
+        from firstsight.retrieval.evaluation.shadow_queries import (
+            frequent_queries,
+            read_queries,
+            text_queries,
+            title_queries,
+        )
+
+        if count < 1:
+            raise QueryError(f"the number of queries must be 1 or more, not {count}")
+        if judgements is not None:
+            return read_judgements(os.fspath(judgements)), f"judged in {os.fspath(judgements)}", []
+        if isinstance(queries, str | os.PathLike):
+            return read_queries(Path(queries)), f"from {os.fspath(queries)}", []
+        if queries is not None:
+            check_texts("queries", queries)
+            return text_queries(queries), "given", []
+        if logged := frequent_queries(logged_queries(store), count):
+            return logged, "the most frequent searches of the events", []
+        note = "queries are titles of items, which people do not type; --queries or --judgements show more"
+        return title_queries(store, count, seed), "titles of random items", [note]
 
     def switch(self, encoder: str | int | None = None, *, force: bool = False, wait_s: float = 0.0) -> SwitchReport:
         """Put the other encoder in force, in one commit that searches follow without a restart.

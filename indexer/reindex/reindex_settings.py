@@ -33,7 +33,7 @@ class ReindexSettings:
 
 @dataclass(frozen=True)
 class ReindexCounts(Record):
-    """What a reindex has done so far."""
+    """Counts of a running or finished reindex."""
 
     total: int = 0  # items without the new vectors at the start, and those that changed meanwhile
     items: int = 0  # of them tried

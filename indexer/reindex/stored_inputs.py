@@ -1,4 +1,4 @@
-"""What the encoder saw when it made the stored views: titles, passages, pictures and frames, opened again."""
+"""The inputs of the stored views, opened again: titles, passages, pictures and frames."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class StoredItem:
 
 @dataclass(frozen=True)
 class RunPermissions:
-    """What the run of an item had allowed and set."""
+    """Permissions and weights of the run that wrote an item."""
 
     allow_private: bool = False
     allow_anywhere: bool = False

@@ -217,3 +217,11 @@ def _stored(table: Table, events: Mapping[str, Event]) -> dict[str, tuple[float,
 
 def _is_indexed(table: Table) -> bool:
     return any(index.columns == ["event_id"] for index in table.list_indices())
+
+
+def logged_queries(store: Store) -> Iterator[str]:
+    """Yield the text of each search in the events; nothing without any."""
+    table = open_events(store)
+    if table is not None and "query" in table.schema.names:
+        for batch in read_columns(table, "query IS NOT NULL", ("query",)):
+            yield from (str(text) for text in batch["query"].to_pylist() if text)

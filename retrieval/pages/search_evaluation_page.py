@@ -48,7 +48,7 @@ def write_search_evaluation(path: Path, tasks: Sequence[SearchTask], store: Stor
     for outcome in itertools.chain.from_iterable(shown.values()):
         ids |= {*list(outcome.query.relevant_items)[:MAX_SHOWN_ITEMS], *outcome.item_ids[:MAX_SHOWN_ITEMS]}
     with VideoSampler() as sampler:
-        pictures = _ItemCards(store, replace(policy, allow_anywhere=True), sampler, sorted(ids))
+        pictures = ItemCards(store, replace(policy, allow_anywhere=True), sampler, sorted(ids))
         sections = [
             {
                 "task": task,
@@ -72,7 +72,7 @@ def worst_queries(task: SearchTask, count: int = MAX_WORST_QUERIES) -> list[Quer
     return sorted(imperfect, key=lambda o: (o.values["ndcg"], -len(o.query.relevant_items), o.query.query_id))[:count]
 
 
-def _query(outcome: QueryOutcome, pictures: _ItemCards) -> dict[str, Any]:
+def _query(outcome: QueryOutcome, pictures: ItemCards) -> dict[str, Any]:
     query = outcome.query
     ranks = {item_id: rank for rank, item_id in enumerate(outcome.item_ids, 1)}
     relevant = [
@@ -94,7 +94,7 @@ def _query(outcome: QueryOutcome, pictures: _ItemCards) -> dict[str, Any]:
     }
 
 
-class _ItemCards:
+class ItemCards:
     """Cards of the items on the page: title and picture. Each picture is read only once."""
 
     def __init__(self, store: Store, policy: MediaPolicy, sampler: VideoSampler, item_ids: list[str]) -> None:

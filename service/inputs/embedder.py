@@ -55,7 +55,7 @@ class Embedder:
 
     async def encoder(self) -> BatchingEncoder:
         """Return the encoder; the first call loads it."""
-        if self._databases.warm:
+        if self._databases.knows_encoder:
             return self._databases.batching
         return await run_sync(lambda: self._databases.batching)
 

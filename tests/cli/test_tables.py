@@ -202,6 +202,7 @@ def test_commands_with_a_table_take_csv_and_those_with_items_take_columns() -> N
             "models list",
             "evaluate robustness",
             "encoder list",
+            "encoder compare",
         ),
         *("keys list", "safety policies", "safety explain", "safety report", "safety audit", "safety hashes list"),
         *("safety heads", "safety train", "safety retrain", "video-products list"),
