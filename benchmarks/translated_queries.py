@@ -3,7 +3,7 @@
 The table has the shop's nouns, the words before them ("yoga", "long-sleeve") and its colours, written for this project.
 A title becomes "name, translated words": product names ("Chaz Kangeroo") stay, as shops leave them, and every word of
 the table is translated. Words outside of it stay too if they belong to a name, and are left out of queries without a
-name. Colours stand behind the noun in German titles, and agree with no gender: shops' titles are no sentences.
+name. Colours come after the noun in German titles, and agree with no gender: titles of shops are not sentences.
 """
 
 from __future__ import annotations

@@ -126,9 +126,9 @@ def load_encoder(
     """Load an encoder by its name.
 
     Args:
-        name: `starter`, `starter:multilingual`, `starter:FOLDER`, `open_clip:ARCH/TAG`, `open_clip:ARCH@FILE`,
-            `open_clip:hf-hub:ORG/NAME`, `open_clip:FOLDER`, `transformers:ORG/NAME`, `transformers:FOLDER`, or a family
-            of an installed package.
+        name: `starter`, `starter:multilingual`, `starter:visual`, `starter:FOLDER`, `open_clip:ARCH/TAG`,
+            `open_clip:ARCH@FILE`, `open_clip:hf-hub:ORG/NAME`, `open_clip:FOLDER`, `transformers:ORG/NAME`,
+            `transformers:FOLDER`, or a family of an installed package.
         runtime: "auto" for the fastest runtime that keeps the reference vectors, "fast" to allow int8 after a
             calibration, or ENGINE:PRECISION of torch, torch-compile (fp32, bf16, fp16) and openvino (fp32, bf16, int8).
         device: "cpu", "cuda", "cuda:1" or "mps"; by default the best available one.

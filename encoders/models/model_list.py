@@ -106,23 +106,31 @@ def list_models(text: str = "", *, everything: bool = False) -> list[ModelEntry]
 
 
 def _short_list(cached: dict[str, CachedRepository]) -> Iterator[ModelEntry]:
-    from firstsight.encoders.starter.starter_encoder import DIM
     from firstsight.encoders.starter.starter_files import (
         LANGUAGE_VOCABULARY,
         LANGUAGE_WEIGHTS,
         PICTURE_WEIGHTS,
         TEXT_WEIGHTS,
     )
-    from firstsight.encoders.starter.starter_model import BRIDGE_PATH, IMAGE_SIZE, LANGUAGE_MAP_PATH, StarterModel
+    from firstsight.encoders.starter.starter_model import (
+        BRIDGE_PATH,
+        IMAGE_SIZE,
+        LANGUAGE_MAP_PATH,
+        VISUAL_PATH,
+        StarterModel,
+    )
 
     size = PICTURE_WEIGHTS.size + TEXT_WEIGHTS.size + BRIDGE_PATH.stat().st_size
     place = "installed with firstsight"
-    yield ModelEntry(StarterModel().name, DIM, IMAGE_SIZE, size, True, place, "English; small, the default")
+    plain, visual = StarterModel(), StarterModel.of_name("visual")
+    yield ModelEntry(plain.name, plain.dim, IMAGE_SIZE, size, True, place, "English; small, the default")
+    note = "starter with a part for comparing pictures"
+    yield ModelEntry(visual.name, visual.dim, IMAGE_SIZE, size + VISUAL_PATH.stat().st_size, True, place, note)
     size += LANGUAGE_WEIGHTS.size + LANGUAGE_VOCABULARY.size + LANGUAGE_MAP_PATH.stat().st_size
     installed = is_installed(LANGUAGE_WEIGHTS.package)
     yield ModelEntry(
         StarterModel.of_name("multilingual").name,
-        DIM,
+        plain.dim,
         IMAGE_SIZE,
         size,
         installed,

@@ -18,7 +18,8 @@ from firstsight.encoders.input_lists import as_images, as_texts
 from firstsight.encoders.starter.bridge import Bridge
 from firstsight.encoders.starter.multilingual import LanguageMap, LanguageTower, require_languages
 from firstsight.encoders.starter.starter_files import PICTURE_WEIGHTS, TEXT_WEIGHTS, TOKENIZER
-from firstsight.encoders.starter.starter_model import IMAGE_SIZE, NAME, PREPROCESSING, StarterModel
+from firstsight.encoders.starter.starter_model import DIM, IMAGE_SIZE, NAME, PREPROCESSING, StarterModel
+from firstsight.encoders.starter.visual import VisualPart
 from firstsight.errors import EncoderError, MediaError
 from firstsight.media.pictures import open_picture
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from firstsight.encoders.starter.towers import MiniLM
 
-DIM = 384
 MAX_TOKENS = 256  # the training context of all-MiniLM-L6-v2; a title has 5 to 30 tokens
 IMAGE_BATCH = 32  # scaling the next batch in a thread gained nothing on two cores
 TEXT_BATCH = 64
@@ -89,23 +89,26 @@ class StarterEncoder:
         self.model = model = model or StarterModel()
         if model.language_map is not None:
             require_languages()
-        self.spec = EncoderSpec(model.name, DIM, model.image_size, model.fingerprint(), decode_factor=2)
+        self.spec = EncoderSpec(model.name, model.dim, model.image_size, model.fingerprint(), decode_factor=2)
 
     def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
         """Encode pictures, in order; each is padded with white to a square and not cropped.
 
         Returns:
-            (n, 384) float32, unit rows; (0, 384) for no pictures.
+            (n, 384) float32, unit rows, or (n, 768) for a model with a visual part.
 
         Raises:
             MediaError: if a picture cannot be read; the message gives its position.
             TypeError: for a single picture; give a list.
         """
         images = as_images(images)
-        vectors = np.empty((len(images), DIM), dtype=np.float32)
+        vectors = np.empty((len(images), self.spec.dim), dtype=np.float32)
         for start in range(0, len(images), IMAGE_BATCH):
             pixels = self.pixels(images[start : start + IMAGE_BATCH], first=start)
-            vectors[start : start + len(pixels)] = self.bridge.pictures(*self.picture_outputs(pixels))
+            features, logits = self.picture_outputs(pixels)
+            semantic = self.bridge.pictures(features, logits)
+            joint = semantic if self._visual is None else self._visual.join(semantic, features)
+            vectors[start : start + len(pixels)] = joint
         return vectors
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
@@ -114,17 +117,17 @@ class StarterEncoder:
         The second text tower of a model of several languages reads 2,000 characters.
 
         Returns:
-            (n, 384) float32, unit rows; (0, 384) for no texts.
+            (n, 384) float32, unit rows, or (n, 768) for a model with a visual part.
 
         Raises:
             TypeError: for a single text; give a list.
         """
         texts = [_without_surrogates(text) for text in as_texts(texts)]
-        english = self.bridge.texts(self.sentence_vectors(texts))
-        if self._languages is None:
-            return english
-        tower, language_map = self._languages
-        return language_map.combined(english, tower.vectors(texts))
+        vectors = self.bridge.texts(self.sentence_vectors(texts))
+        if self._languages is not None:
+            tower, language_map = self._languages
+            vectors = language_map.combined(vectors, tower.vectors(texts))
+        return vectors if self._visual is None else self._visual.extend(vectors)
 
     def pixels(self, images: Sequence[ImageInput], first: int = 0) -> NDArray[np.uint8]:
         """Prepare pictures for the picture tower.
@@ -177,6 +180,11 @@ class StarterEncoder:
     def bridge(self) -> Bridge:
         """The bridge between the towers, loaded at first use."""
         return Bridge.load(self.model.bridge)
+
+    @cached_property
+    def _visual(self) -> VisualPart | None:
+        """The visual part, loaded at first use; None if the model has none."""
+        return None if self.model.visual is None else VisualPart.load(self.model.visual)
 
     @cached_property
     def _languages(self) -> tuple[LanguageTower, LanguageMap] | None:

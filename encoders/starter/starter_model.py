@@ -6,6 +6,7 @@ A folder `starter:FOLDER` has these files:
     bridge.safetensors           weights of `Bridge`
     text_tower.safetensors       optional: weights of a changed text tower, with the names of `towers.MiniLM`
     multilingual.safetensors     optional: weights of `LanguageMap`, which adds the tower of several languages
+    visual.safetensors           optional: weights of `VisualPart`, which doubles the vectors
 
 Its picture tower, its tokeniser and, without the third file, its text tower are the packaged ones.
 """
@@ -31,6 +32,7 @@ from firstsight.encoders.starter.starter_files import (
     TEXT_WEIGHTS,
     TOKENIZER,
 )
+from firstsight.encoders.starter.visual import VISUAL_DIM
 from firstsight.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -46,14 +48,22 @@ PREPROCESSING: Final = 1
 _WEIGHTS: Final = Path(__file__).parent / "weights"
 BRIDGE_PATH: Final = _WEIGHTS / "starter-bridge.safetensors"
 LANGUAGE_MAP_PATH: Final = _WEIGHTS / "starter-multilingual.safetensors"
+VISUAL_PATH: Final = _WEIGHTS / "starter-visual.safetensors"
 
 CONFIG_FILE: Final = "starter_config.json"
 BRIDGE_FILE: Final = "bridge.safetensors"
 TEXT_TOWER_FILE: Final = "text_tower.safetensors"
 LANGUAGE_MAP_FILE: Final = "multilingual.safetensors"
+VISUAL_FILE: Final = "visual.safetensors"
 
 MULTILINGUAL: Final = "multilingual"
 """The name of the built-in variant with a second text tower."""
+
+VISUAL: Final = "visual"
+"""The name of the built-in variant with a visual part in the vectors of pictures."""
+
+DIM: Final = 384
+"""Length of the vectors of the bridge, and of a model without a visual part."""
 
 FORMAT: Final = 1
 IMAGE_SIZES: Final = range(64, 513)
@@ -69,22 +79,28 @@ class StarterModel:
     image_size: int = IMAGE_SIZE  # side of the square input picture, in pixels
     text_tower: Path | None = None  # weights of a changed text tower; None: the packaged one
     language_map: Path | None = None  # weights of `LanguageMap`; None: English only
+    visual: Path | None = None  # weights of `VisualPart`; None: vectors of the bridge alone
 
     @classmethod
     def of_name(cls, model: str) -> StarterModel:
         """Find a variant by the part of its name after the colon.
 
         Args:
-            model: empty, `multilingual`, or a folder; `./multilingual` is a folder of that name.
+            model: empty, `multilingual`, `visual`, both joined by a plus sign, or a folder; `./visual` is a folder of
+                that name.
 
         Raises:
             EncoderError: as `of_folder`.
         """
         if not model:
             return cls()
-        if model == MULTILINGUAL:
-            return cls(f"{NAME}:{MULTILINGUAL}", language_map=LANGUAGE_MAP_PATH)
-        return cls.of_folder(model)
+        parts = model.split("+")
+        if not {MULTILINGUAL, VISUAL}.issuperset(parts):
+            return cls.of_folder(model)
+        language_map = LANGUAGE_MAP_PATH if MULTILINGUAL in parts else None
+        visual = VISUAL_PATH if VISUAL in parts else None
+        # One name for one model, in whatever order its parts are given.
+        return cls(f"{NAME}:{'+'.join(sorted(set(parts)))}", language_map=language_map, visual=visual)
 
     @classmethod
     def of_folder(cls, folder: str) -> StarterModel:
@@ -103,9 +119,14 @@ class StarterModel:
             )
         if not (path / BRIDGE_FILE).is_file():
             raise EncoderError(f"{path} lacks {BRIDGE_FILE}; write it again: firstsight tune CATALOGUE --out {folder}")
-        optional = [path / name for name in (TEXT_TOWER_FILE, LANGUAGE_MAP_FILE)]
-        text_tower, language_map = (file if file.is_file() else None for file in optional)
-        return cls(f"{NAME}:{path.resolve()}", path / BRIDGE_FILE, size, text_tower, language_map)
+        optional = [path / name for name in (TEXT_TOWER_FILE, LANGUAGE_MAP_FILE, VISUAL_FILE)]
+        text_tower, language_map, visual = (file if file.is_file() else None for file in optional)
+        return cls(f"{NAME}:{path.resolve()}", path / BRIDGE_FILE, size, text_tower, language_map, visual)
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        return DIM if self.visual is None else DIM + VISUAL_DIM
 
     def text_tower_digest(self) -> str:
         """Return the SHA-256 of the text tower's weights, 64 hexadecimal digits.
@@ -136,6 +157,9 @@ class StarterModel:
             for packaged in (LANGUAGE_WEIGHTS, LANGUAGE_VOCABULARY):
                 digest.update(bytes.fromhex(packaged.sha256))
             digest.update(_bytes(self.language_map))
+        if self.visual is not None:
+            digest.update(b"visual part")
+            digest.update(_bytes(self.visual))
         return digest.hexdigest()
 
 
@@ -154,19 +178,21 @@ def save_starter(
         bridge: weights of `Bridge`; stored as float16.
         image_size: side of the square input picture, in pixels.
         text_tower: state dict of a `towers.MiniLM`; None for the packaged text tower.
-        base: the variant that was trained further: its map of several languages is copied. None for a folder without.
+        base: the variant that was trained further; its map of several languages and its visual part are copied.
+            None for a folder with neither.
 
     Raises:
         EncoderError: a file of `base` cannot be read.
     """
     from safetensors.numpy import save_file
 
-    language_map = None if base is None or base.language_map is None else _bytes(base.language_map)
+    kept = {} if base is None else {LANGUAGE_MAP_FILE: base.language_map, VISUAL_FILE: base.visual}
+    copies = {name: _bytes(path) for name, path in kept.items() if path is not None}
     folder.mkdir(parents=True, exist_ok=True)
     # A folder without a description is not loaded, so a killed write leaves no half of a model in use.
     (folder / CONFIG_FILE).unlink(missing_ok=True)
     # Files of an earlier model would be read as parts of this one.
-    for name in (TEXT_TOWER_FILE, LANGUAGE_MAP_FILE):
+    for name in (TEXT_TOWER_FILE, LANGUAGE_MAP_FILE, VISUAL_FILE):
         (folder / name).unlink(missing_ok=True)
     # safetensors ignores strides and writes the raw memory: the arrays must be in C order.
     half = {name: np.ascontiguousarray(values, np.float16) for name, values in bridge.items()}
@@ -175,8 +201,8 @@ def save_starter(
         from safetensors.torch import save_file as save_tensors
 
         save_tensors({name: value.contiguous() for name, value in text_tower.items()}, folder / TEXT_TOWER_FILE)
-    if language_map is not None:
-        (folder / LANGUAGE_MAP_FILE).write_bytes(language_map)
+    for name, copied in copies.items():
+        (folder / name).write_bytes(copied)
     (folder / CONFIG_FILE).write_text(json.dumps({"format": FORMAT, "image_size": image_size}) + "\n", encoding="utf-8")
 
 
@@ -186,7 +212,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     except OSError:
         raise EncoderError(
             f"{path.parent} is not a starter model: it has no readable {CONFIG_FILE}; make one with firstsight tune "
-            f"CATALOGUE --out FOLDER, or use --encoder {NAME} or {NAME}:{MULTILINGUAL}"
+            f"CATALOGUE --out FOLDER, or use --encoder {NAME}, {NAME}:{MULTILINGUAL} or {NAME}:{VISUAL}"
         ) from None
     except ValueError as error:
         raise EncoderError(f"{path} is not JSON ({error}); write the model again with firstsight tune") from None

@@ -117,7 +117,7 @@ def test_alone_it_lists_models_as_json_lines_in_a_pipe(run: Run) -> None:
     code, out, err = run()
     assert (code, err) == (0, "")
     listed = parse_json_lines(out)
-    assert len(listed) == 12
+    assert len(listed) == 14
     assert list(listed[0]) == ["name", "dim", "image_size", "weights_bytes", "on_disk", "place", "note"]
     assert listed[0]["name"] == "starter"
 
