@@ -83,6 +83,9 @@ PoliciesFile = Annotated[
     ),
 ]
 
+Depth = Annotated[int, panels.evaluation("-k", "--k", metavar="N", help="Ranks to measure, from the first.")]
+Html = Annotated[Path | None, panels.output("--html", metavar="FILE", help="HTML page with the results to write.")]
+
 
 @dataclass(frozen=True)
 class EncoderFlags:

@@ -9,7 +9,6 @@ import typer
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command, group
-from firstsight.cli.evaluate.figures import Depth, Html
 from firstsight.cli.output import print_json_lines, print_message, shown, wants_json, writing
 
 if TYPE_CHECKING:
@@ -75,12 +74,12 @@ def compare(
     mode: Annotated[
         str, panels.evaluation("--mode", metavar="MODE", help="Search mode: vector, words or hybrid.")
     ] = "vector",
-    k: Depth = 10,
+    k: options.Depth = 10,
     count: Annotated[
         int, panels.evaluation("--count", metavar="N", help="Maximum number of logged or generated queries.")
     ] = 100,
     seed: Annotated[int, panels.evaluation("--seed", metavar="N", help="Random seed for generated queries.")] = 0,
-    html: Html = None,
+    html: options.Html = None,
     output: options.TableFlags,
     db: options.DatabaseFlags,
 ) -> None:

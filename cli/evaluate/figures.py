@@ -1,18 +1,14 @@
-"""Options and tables that the commands of `firstsight evaluate` share."""
+"""Tables that the commands of `firstsight evaluate` share."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from firstsight.cli import options, panels
+from firstsight.cli import options
 from firstsight.cli.output import Cell, print_table, shown
 
 if TYPE_CHECKING:
     from firstsight.recommend.evaluation.measures import Difference
-
-Depth = Annotated[int, panels.evaluation("-k", "--k", metavar="N", help="Ranks to measure, from the first.")]
-Html = Annotated[Path | None, panels.output("--html", metavar="FILE", help="HTML page with the results to write.")]
 
 
 def print_figures(table: options.NamedTable) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command
-from firstsight.cli.evaluate.figures import Depth, figure, gap, print_figures
+from firstsight.cli.evaluate.figures import figure, gap, print_figures
 from firstsight.cli.output import print_json_lines, print_message
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def links(
             help="Catalogue column that the links refer to, e.g. parent. By default item ids.",
         ),
     ] = None,
-    k: Depth = 10,
+    k: options.Depth = 10,
     output: options.TableFlags,
     db: options.DatabaseFlags,
 ) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command
-from firstsight.cli.evaluate.figures import Html, figure, gap, print_figures
+from firstsight.cli.evaluate.figures import figure, gap, print_figures
 from firstsight.cli.output import Cell, print_json_lines, print_message, shown, writing
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def recommend(
             "exists. New items and kinds are always measured.",
         ),
     ] = None,
-    html: Html = None,
+    html: options.Html = None,
     output: options.TableFlags,
     db: options.DatabaseFlags,
 ) -> None:

@@ -10,7 +10,7 @@ import typer
 from firstsight.cli import options, panels
 from firstsight.cli.catalogue.index_flags import CatalogFlags
 from firstsight.cli.commands import command
-from firstsight.cli.evaluate.figures import Html, figure, print_figures
+from firstsight.cli.evaluate.figures import figure, print_figures
 from firstsight.cli.output import Cell, print_json_lines, print_message, shown, writing
 from firstsight.cli.progress import RowProgress
 
@@ -94,7 +94,7 @@ def robustness(
     seed: Annotated[
         int, panels.evaluation("--seed", metavar="N", help="Random seed of the sample, the changes and the intervals.")
     ] = 0,
-    html: Html = None,
+    html: options.Html = None,
     reading: CatalogFlags,
     allow_private: options.AllowPrivate = False,
     allow_anywhere: Annotated[

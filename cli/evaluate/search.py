@@ -9,7 +9,7 @@ import typer
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command
-from firstsight.cli.evaluate.figures import Depth, Html, print_figures
+from firstsight.cli.evaluate.figures import print_figures
 from firstsight.cli.output import print_json_lines, print_message, shown, writing
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def search(
             help="Search mode to measure: vector, words or hybrid (repeatable, for a comparison). By default all.",
         ),
     ] = None,
-    k: Depth = 10,
+    k: options.Depth = 10,
     queries: Annotated[
         int, panels.evaluation("--queries", metavar="N", help="Maximum generated queries of each task.")
     ] = 200,
@@ -64,7 +64,7 @@ def search(
             help="Columns whose values become generated queries for groups of items. By default color,category.",
         ),
     ] = None,
-    html: Html = None,
+    html: options.Html = None,
     output: options.TableFlags,
     allow_private: options.AllowPrivate = False,
     encoder: options.EncoderFlags,
