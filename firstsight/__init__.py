@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from firstsight.api.safety.safety_heads import SafetyHeads
     from firstsight.api.status import ColumnStatus, RunRecord, Status
     from firstsight.api.timed_products import ProposalReport, TimedProducts
+    from firstsight.api.tuning import TuneOptions, tune
     from firstsight.database import Database
     from firstsight.duplicates.groups import DuplicateGroup
     from firstsight.duplicates.item_pairs import DuplicateEvidence, DuplicateOptions, DuplicatePair, DuplicateSettings
@@ -159,6 +160,10 @@ if TYPE_CHECKING:
     from firstsight.storage.indexes.upkeep import TableState, TableUpkeep, UpkeepReport
     from firstsight.storage.indexes.vector_index import IndexTuning
     from firstsight.storage.upgrade import UpgradeChange, UpgradeReport
+    from firstsight.tuning.evaluation.figures import CurvePoint, TuneFigure
+    from firstsight.tuning.reading.catalogue_data import ReadReport
+    from firstsight.tuning.tune_report import TuneReport
+    from firstsight.tuning.tune_settings import TuneSettings
     from firstsight.vectors import EncoderSpec
 
 __version__ = "0.1.0"
@@ -183,6 +188,7 @@ __all__ = [
     "ColumnUse",
     "ComparedQuery",
     "Counts",
+    "CurvePoint",
     "Database",
     "DatabaseBusyError",
     "DecisionLabel",
@@ -276,6 +282,7 @@ __all__ = [
     "RankingModels",
     "RankingVersion",
     "RankingWeights",
+    "ReadReport",
     "RecommendOptions",
     "Recommendation",
     "Record",
@@ -333,6 +340,10 @@ __all__ = [
     "TrainSettings",
     "TrainedHead",
     "Transcriber",
+    "TuneFigure",
+    "TuneOptions",
+    "TuneReport",
+    "TuneSettings",
     "TypeChange",
     "UnusedMedia",
     "UpgradeChange",
@@ -352,6 +363,7 @@ __all__ = [
     "export_model",
     "load_encoder",
     "open",
+    "tune",
 ]
 
 
@@ -400,4 +412,4 @@ if not TYPE_CHECKING:  # a type checker reads the imports above
 
 def __dir__() -> list[str]:
     """Names to begin with: `help(firstsight)` would print each class in full."""
-    return ["__version__", "load_encoder", "open"]
+    return ["__version__", "load_encoder", "open", "tune"]

@@ -25,6 +25,7 @@ _NAMES = {
     "firstsight.api.models.sequence": ("SequenceModels",),
     "firstsight.api.status": ("ColumnStatus", "RunRecord", "Status"),
     "firstsight.api.timed_products": ("ProposalReport", "TimedProducts"),
+    "firstsight.api.tuning": ("TuneOptions", "tune"),
     "firstsight.database": ("Database",),
     "firstsight.duplicates.groups": ("DuplicateGroup",),
     "firstsight.duplicates.item_pairs": ("DuplicateEvidence", "DuplicateOptions", "DuplicatePair", "DuplicateSettings"),
@@ -123,6 +124,10 @@ _NAMES = {
     "firstsight.storage.indexes.upkeep": ("TableState", "TableUpkeep", "UpkeepReport"),
     "firstsight.storage.indexes.vector_index": ("IndexTuning",),
     "firstsight.storage.upgrade": ("UpgradeChange", "UpgradeReport"),
+    "firstsight.tuning.evaluation.figures": ("CurvePoint", "TuneFigure"),
+    "firstsight.tuning.reading.catalogue_data": ("ReadReport",),
+    "firstsight.tuning.tune_report": ("TuneReport",),
+    "firstsight.tuning.tune_settings": ("TuneSettings",),
     "firstsight.vectors": ("EncoderSpec",),
 }
 

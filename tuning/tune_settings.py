@@ -36,6 +36,7 @@ class TuneSettings:
     max_forgetting: float = 0.05  # greatest allowed loss of R@1 on general pictures, 0 to 1
     patience: int = 3  # checks of held-out retrieval without a gain until training stops
     checkpoint_steps: int = 50  # updates between checkpoints
+    max_items: int = 5_000  # of the catalogue; of more items, whole products are drawn
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -49,6 +50,7 @@ class TuneSettings:
             ("hard_negatives", 0, 64),
             ("patience", 1, 1_000),
             ("checkpoint_steps", 1, 1_000_000),
+            ("max_items", 2, 10_000_000),
         ):
             value = getattr(self, name)
             if not low <= value <= high:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -102,7 +102,56 @@ class CatalogFlags:
 
 
 @dataclass(frozen=True)
-class MediaFlags:
+class FetchFlags:
+    """How to fetch media."""
+
+    timeout: Annotated[
+        float,
+        panels.media("--timeout", metavar="SECONDS", min=0.1, help="Seconds to fetch or decode one picture or video."),
+    ] = 30.0
+    per_host: Annotated[
+        int,
+        panels.media(
+            "--fetches-per-host",
+            metavar="N",
+            min=1,
+            help="Parallel fetches from one host. All hosts together: 32, or N if N is larger.",
+        ),
+    ] = 8
+    media_cache: Annotated[
+        Path | None,
+        panels.media(
+            "--media-cache",
+            metavar="DIR",
+            envvar="FIRSTSIGHT_MEDIA_CACHE",
+            help="Folder to keep fetched media in, so that only changed media are fetched again. By default none.",
+        ),
+    ] = None
+    media_cache_size: Annotated[
+        float, panels.media("--media-cache-size", metavar="GIB", min=0, help="Maximum size of --media-cache, in GiB.")
+    ] = 10.0
+    allow_private: options.AllowPrivate = False
+    allow_anywhere: Annotated[
+        bool, panels.media("--allow-anywhere", help="Allow files outside the catalogue's folder.")
+    ] = False
+
+    def policy(self) -> MediaPolicy:
+        """Limits for fetching and decoding."""
+        import firstsight
+
+        return firstsight.MediaPolicy(
+            allow_private=self.allow_private,
+            allow_anywhere=self.allow_anywhere,
+            timeout_s=self.timeout,
+            fetches=max(32, self.per_host),
+            fetches_per_host=self.per_host,
+            cache_dir=self.media_cache and self.media_cache.expanduser(),
+            cache_bytes=int(self.media_cache_size * 2**30),
+        )
+
+
+@dataclass(frozen=True)
+class MediaFlags(FetchFlags):
     """How to fetch media, and which frames of videos to take."""
 
     frames: Annotated[
@@ -133,37 +182,8 @@ class MediaFlags:
             "files are read.",
         ),
     ] = None
-    timeout: Annotated[
-        float,
-        panels.media("--timeout", metavar="SECONDS", min=0.1, help="Seconds to fetch or decode one picture or video."),
-    ] = 30.0
-    per_host: Annotated[
-        int,
-        panels.media(
-            "--fetches-per-host",
-            metavar="N",
-            min=1,
-            help="Parallel fetches from one host. All hosts together: 32, or N if N is larger.",
-        ),
-    ] = 8
     refresh_media: Annotated[
         bool, panels.media("--refresh-media", help="Ask servers whether indexed media have changed at their address.")
-    ] = False
-    media_cache: Annotated[
-        Path | None,
-        panels.media(
-            "--media-cache",
-            metavar="DIR",
-            envvar="FIRSTSIGHT_MEDIA_CACHE",
-            help="Folder to keep fetched media in, so that only changed media are fetched again. By default none.",
-        ),
-    ] = None
-    media_cache_size: Annotated[
-        float, panels.media("--media-cache-size", metavar="GIB", min=0, help="Maximum size of --media-cache, in GiB.")
-    ] = 10.0
-    allow_private: options.AllowPrivate = False
-    allow_anywhere: Annotated[
-        bool, panels.media("--allow-anywhere", help="Allow files outside the catalogue's folder.")
     ] = False
 
     def settings(self) -> IndexSettings:
@@ -181,15 +201,4 @@ class MediaFlags:
 
     def policy(self) -> MediaPolicy:
         """Limits for fetching and decoding."""
-        import firstsight
-
-        return firstsight.MediaPolicy(
-            allow_private=self.allow_private,
-            allow_anywhere=self.allow_anywhere,
-            timeout_s=self.timeout,
-            fetches=max(32, self.per_host),
-            fetches_per_host=self.per_host,
-            refresh=self.refresh_media,
-            cache_dir=self.media_cache and self.media_cache.expanduser(),
-            cache_bytes=int(self.media_cache_size * 2**30),
-        )
+        return replace(super().policy(), refresh=self.refresh_media)

@@ -1,0 +1,91 @@
+"""Figures of `firstsight tune` on a real catalogue: starter before and after, in one run.
+
+python -m benchmarks.tuning --data FOLDER        # a folder with catalog.csv and images/
+
+Held-out figures are over four folds of products. The forgetting check uses sample_media. CPU seconds are of the whole
+process, first with an empty cache of tower outputs, then with a full one; the training alone is printed as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import firstsight
+
+ROOT = Path(__file__).parent.parent
+
+GOALS = {
+    "title -> picture P@10": 0.50,
+    "color+category -> picture P@10": 0.72,
+    "title -> own picture R@10": 0.85,
+}
+MIN_GENERAL = 0.62
+MAX_SECONDS = {"with the towers": 60.0, "on cached outputs": 5.0}
+
+
+def cpu_seconds() -> float:
+    """CPU seconds of this process and its finished children so far."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def main() -> None:
+    """Print figures beside their goals."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with catalog.csv")
+    parser.add_argument("--general", default=str(ROOT / "sample_media" / "catalogue.csv"), help="forgetting check")
+    parser.add_argument("--out", type=Path, help="folder for the tuned encoder")
+    parser.add_argument("--html", type=Path, help="file for the report as a page")
+    parser.add_argument("--image-size", type=int, help="side of starter's input picture")
+    arguments = parser.parse_args()
+    report = None
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder)
+        _keep_graphs(cache)
+        os.environ["FIRSTSIGHT_CACHE"] = str(cache)
+        for label, goal in MAX_SECONDS.items():
+            before, started = cpu_seconds(), time.perf_counter()
+            report = firstsight.tune(
+                arguments.data / "catalog.csv",
+                arguments.out or cache / "encoder",
+                general=arguments.general,
+                html=arguments.html,
+                image_size=arguments.image_size,
+            )
+            seconds, wall = cpu_seconds() - before, time.perf_counter() - started
+            parts = ", ".join(f"{part} {part_seconds:.1f}" for part, part_seconds in report.seconds.items())
+            print(f"{label}: {seconds:.1f} CPU s, goal {goal:g}; {wall:.1f} s, of these {parts}")
+    assert report is not None
+    print(f"refused: {report.refused or 'no'}")
+    for figure in report.figures:
+        goal_text = f", goal {GOALS[figure.measure]:.2f}" if figure.measure in GOALS else ""
+        print(
+            f"{figure.measure}: {figure.before:.3f} -> {figure.after:.3f} ({figure.low:+.3f} to {figure.high:+.3f}, "
+            f"{figure.queries} queries){goal_text}"
+        )
+    for point in report.curve:
+        line = ", ".join(f"{name} {value:.3f}" for name, value in point.figures.items())
+        print(f"share {point.share:g}: {line}; general R@1 {point.general or 0:.3f}")
+    print(
+        f"general R@1 on {report.general_pictures} pictures: {report.general_before:.3f} -> "
+        f"{report.general_after:.3f}, goal {MIN_GENERAL:.2f} or more"
+    )
+
+
+def _keep_graphs(cache: Path) -> None:
+    """Link the exported graphs of the usual cache: their export is no part of a tuning."""
+    from firstsight.config import cache_dir
+
+    usual = cache_dir()
+    for entry in usual.iterdir() if usual.is_dir() else ():
+        if entry.name != "tuning":
+            (cache / entry.name).symlink_to(entry)
+
+
+if __name__ == "__main__":
+    main()

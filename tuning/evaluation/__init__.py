@@ -1,0 +1,1 @@
+"""Held-out figures of a tuned encoder: folds, measures, intervals and forgetting."""

@@ -1,0 +1,1 @@
+"""Reading of a catalogue for tuning: phrases, pictures, products and clicked queries."""

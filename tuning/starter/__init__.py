@@ -1,0 +1,1 @@
+"""Tuning of the `starter` encoder: its bridge, and its text tower."""

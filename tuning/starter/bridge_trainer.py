@@ -1,0 +1,226 @@
+"""Trainer of the `starter` encoder: its bridge, on tower outputs that are computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+
+from firstsight.encoders.base import ImageInput, Vectors
+from firstsight.encoders.encoder_options import EncoderOptions
+from firstsight.encoders.starter.bridge import Bridge
+from firstsight.encoders.starter.starter_encoder import StarterEncoder
+from firstsight.encoders.starter.starter_model import IMAGE_SIZES, NAME, StarterModel, save_starter
+from firstsight.errors import EncoderError
+from firstsight.tuning.starter.bridge_network import (
+    BridgeSettings,
+    BridgeWeights,
+    KindVectors,
+    average,
+    complete,
+    mix,
+    train_bridge,
+)
+from firstsight.tuning.starter.phrase_pairs import ItemPictures, QueryClicks, phrase_kinds
+from firstsight.tuning.starter.tower_outputs import TowerOutputs
+from firstsight.tuning.tune_settings import TuneSettings
+from firstsight.tuning.tuning_data import TuningData
+
+STEPS: Final = 20
+BATCH_SIZE: Final = 192
+LEARNING_RATE: Final = 3e-4
+
+SIDE_WEIGHT: Final = 0.3
+"""Weight of other columns than the category and the joined ones: they must not outweigh titles."""
+SEEDS: Final = 3
+
+
+class BridgeTrainer:
+    """Trains the bridge of a `starter` model; a `Trainer`.
+
+    Args:
+        encoder_name: "starter" or "starter:FOLDER".
+        options: runtime and threads of the towers.
+        data: the catalogue.
+        general_pictures: pictures of the forgetting check.
+        settings: of the tuning run; only the method "bridge".
+        work_folder: not used; the tower outputs are kept in the cache folder.
+        on_progress: receives one line for each step worth telling.
+
+    Raises:
+        EncoderError: the model cannot be loaded, or a setting does not fit it.
+        MediaError: a picture has become unreadable.
+        StoreError: the tower outputs cannot be kept.
+    """
+
+    trains_all_steps = True
+
+    def __init__(
+        self,
+        encoder_name: str,
+        options: EncoderOptions,
+        data: TuningData,
+        general_pictures: Sequence[ImageInput],
+        settings: TuneSettings,
+        work_folder: Path,
+        on_progress: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        if settings.method not in (None, "bridge"):
+            raise EncoderError(f"{encoder_name} is tuned with the method bridge, not {settings.method}")
+        _, _, folder = encoder_name.partition(":")
+        model = StarterModel.of_folder(folder) if folder else StarterModel()
+        self._base_model = model
+        if settings.image_size is not None:
+            if settings.image_size not in IMAGE_SIZES:
+                raise EncoderError(
+                    f"image_size {settings.image_size} is out of range; choose {IMAGE_SIZES[0]} to {IMAGE_SIZES[-1]}"
+                )
+            model = replace(model, image_size=settings.image_size)
+        self._options = options
+        self._data = data
+        self._general_pictures = general_pictures
+        self._on_progress = on_progress
+        self._encoder = StarterEncoder(options.runtime, options.threads, model)
+        self._outputs = TowerOutputs(self._encoder, on_progress)
+        self._base = complete(Bridge.load(model.bridge).weights)
+        self._features, self._logits = self._outputs.pictures(data.pictures)
+        self._general = self._outputs.pictures(general_pictures)
+        self._seeds = settings.seeds or SEEDS
+        self._first_seed = settings.seed
+        self._settings = BridgeSettings(
+            settings.steps or STEPS, settings.batch_size or BATCH_SIZE, settings.learning_rate or LEARNING_RATE
+        )
+        bridge = Bridge(self._base)
+        weights = _kind_weights(data)
+        self._kinds = [
+            KindVectors(
+                kind,
+                torch.from_numpy(bridge.texts(self._outputs.texts(kind.texts))),
+                weights[kind.name],
+            )
+            for kind in phrase_kinds(data)
+            if kind.name in weights
+        ]
+        clicks = QueryClicks.of(data)
+        self._clicks = (
+            None if clicks is None else (clicks, torch.from_numpy(bridge.texts(self._outputs.texts(clicks.texts))))
+        )
+
+    def fit(
+        self, items: Sequence[int], held_out: Sequence[int], *, label: str, on_progress: Callable[[str], None]
+    ) -> TunedBridge:
+        """Train for all steps, with the seeds averaged; see `Trainer.fit`.
+
+        Raises:
+            EncoderError: the items have fewer than two pictures.
+        """
+        pictures = ItemPictures.of(self._data, items)
+        if len(pictures.rows) < 2:
+            raise EncoderError(f"{label} has {len(pictures.rows)} pictures to learn from; tuning needs two or more")
+        trained = [
+            train_bridge(
+                self._base,
+                self._features[pictures.rows],
+                self._logits[pictures.rows],
+                pictures,
+                self._kinds,
+                self._clicks_of(items),
+                self._settings,
+                self._first_seed + number,
+            )
+            for number in range(self._seeds)
+        ]
+        on_progress(f"{label}: trained the bridge on {len(pictures.rows):,} pictures, {self._seeds} seeds averaged")
+        return self._tuned(average(trained))
+
+    def untuned(self) -> TunedBridge:
+        """The encoder before the tuning, at its own size of pictures."""
+        if self._encoder.model == self._base_model:
+            return self._tuned({})
+        encoder = StarterEncoder(self._options.runtime, self._options.threads, self._base_model)
+        outputs = TowerOutputs(encoder, self._on_progress)
+        return TunedBridge(
+            encoder,
+            outputs,
+            self._base,
+            {},
+            outputs.pictures(self._data.pictures),
+            outputs.pictures(self._general_pictures),
+        )
+
+    def _tuned(self, tuned: BridgeWeights) -> TunedBridge:
+        pictures = (self._features, self._logits)
+        return TunedBridge(self._encoder, self._outputs, self._base, tuned, pictures, self._general)
+
+    def _clicks_of(self, items: Sequence[int]) -> tuple[QueryClicks, torch.Tensor] | None:
+        """The queries, with clicks on these items only."""
+        if self._clicks is None:
+            return None
+        clicks, vectors = self._clicks
+        known = np.zeros(clicks.clicked.shape[1], dtype=bool)
+        known[list(items)] = True
+        return replace(clicks, clicked=clicks.clicked & known), vectors
+
+
+def _kind_weights(data: TuningData) -> dict[str, float]:
+    """Weight of each kind of phrases in the loss.
+
+    A column that is joined with the category is learned in that phrase only: "blue" of its own cost titles .02 on
+    luma_men_gear, and did not help "blue jackets".
+    """
+    kinds = {kind for item in data.items for kind in item.phrases}
+    joined = {(first, second): f"{first} {second}" for first in kinds for second in kinds}
+    joined = {pair: name for pair, name in joined.items() if name in kinds}
+    categories = {second for _, second in joined}
+    main = {"title", *joined.values(), *categories}
+    alone = {first for first, _ in joined} - categories
+    return {kind: 1.0 if kind in main or not joined else SIDE_WEIGHT for kind in kinds - alone}
+
+
+class TunedBridge:
+    """A tuned bridge and the one that it started from; `TunedWeights`."""
+
+    def __init__(
+        self,
+        encoder: StarterEncoder,
+        outputs: TowerOutputs,
+        base: BridgeWeights,
+        tuned: BridgeWeights,
+        pictures: tuple[np.ndarray, np.ndarray],
+        general: tuple[np.ndarray, np.ndarray],
+    ) -> None:
+        self._encoder = encoder
+        self._outputs = outputs
+        self._base = base
+        self._tuned = tuned
+        self._pictures = pictures
+        self._general = general
+
+    def encode_pictures(self, rows: Sequence[int], share: float) -> Vectors:
+        """Return (n, 384) unit rows for these rows of `TuningData.pictures`."""
+        chosen = np.asarray(rows, dtype=np.int64)
+        return self._bridge(share).pictures(self._pictures[0][chosen], self._pictures[1][chosen])
+
+    def encode_general_pictures(self, share: float) -> Vectors:
+        """Return (g, 384) unit rows for the pictures of the forgetting check."""
+        return self._bridge(share).pictures(*self._general)
+
+    def encode_texts(self, texts: Sequence[str], share: float) -> Vectors:
+        """Return (n, 384) unit rows."""
+        return self._bridge(share).texts(self._outputs.texts(texts))
+
+    def save(self, folder: Path, share: float) -> str:
+        """Write a `starter:FOLDER` and return its name."""
+        from firstsight.encoders.starter.towers import load_changed_text_tower
+
+        model = self._encoder.model
+        text_tower = None if model.text_tower is None else load_changed_text_tower(model.text_tower).state_dict()
+        save_starter(folder, mix(self._base, self._tuned, share), image_size=model.image_size, text_tower=text_tower)
+        return f"{NAME}:{folder}"
+
+    def _bridge(self, share: float) -> Bridge:
+        return Bridge(mix(self._base, self._tuned, share) if self._tuned else self._base)

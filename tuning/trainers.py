@@ -1,0 +1,68 @@
+"""Choose the trainer of an encoder by its family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Final, cast
+
+from firstsight.encoders.base import ImageInput
+from firstsight.encoders.encoder_options import EncoderOptions
+from firstsight.errors import EncoderError
+from firstsight.extras import is_installed
+from firstsight.tuning.trainer import Trainer
+from firstsight.tuning.tune_settings import TuneSettings
+from firstsight.tuning.tuning_data import TuningData
+
+TUNED_FAMILIES: Final = ("starter", "open_clip", "transformers")
+
+_NETWORKS: Final = "firstsight.tuning.networks.network_trainer"
+
+
+def make_trainer(
+    encoder_name: str,
+    options: EncoderOptions,
+    data: TuningData,
+    general_pictures: Sequence[ImageInput],
+    settings: TuneSettings,
+    work_folder: Path,
+    on_progress: Callable[[str], None],
+) -> Trainer:
+    """Make the trainer of an encoder.
+
+    Args:
+        encoder_name: as for `load_encoder`.
+        options: device, threads and permissions.
+        data: the catalogue.
+        general_pictures: pictures of the forgetting check.
+        settings: of the run.
+        work_folder: for checkpoints.
+        on_progress: receives one line for each step worth telling.
+
+    Raises:
+        EncoderError: the family cannot be tuned, or the model cannot be loaded.
+    """
+    family = check_family(encoder_name)
+    if family == "starter":
+        from firstsight.tuning.starter.bridge_trainer import BridgeTrainer
+
+        return BridgeTrainer(encoder_name, options, data, general_pictures, settings, work_folder, on_progress)
+    if not is_installed(_NETWORKS):
+        raise EncoderError(f"{encoder_name} cannot be tuned by this version of firstsight; use --encoder starter")
+    make = import_module(_NETWORKS).NetworkTrainer
+    return cast("Trainer", make(encoder_name, options, data, general_pictures, settings, work_folder))
+
+
+def check_family(encoder_name: str) -> str:
+    """Return the family of an encoder that can be tuned.
+
+    Raises:
+        EncoderError: it cannot.
+    """
+    family = encoder_name.partition(":")[0]
+    if family not in TUNED_FAMILIES:
+        raise EncoderError(
+            f"{encoder_name!r} cannot be tuned; choose starter, starter:FOLDER, an open_clip: or a transformers: model"
+        )
+    return family
