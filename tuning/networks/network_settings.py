@@ -14,7 +14,7 @@ NetworkMethod = Literal["lora", "lit", "full"]
 LEARNING_RATES: Final[dict[NetworkMethod, float]] = {"lora": 3e-4, "lit": 2e-5, "full": 1e-5}
 WEIGHT_DECAYS: Final[dict[NetworkMethod, float]] = {"lora": 0.01, "lit": 0.1, "full": 0.1}
 
-_EPOCHS: Final = 8  # passes over the pictures, if the steps are not given
+_EPOCHS: Final = 4  # passes over the pictures, if the steps are not given
 _MIN_STEPS, _MAX_STEPS = 40, 4_000
 _BATCH: Final = {"cpu": 64, "gpu": 512}
 _MICRO_BATCH: Final = {"cpu": 16, "gpu": 128}  # on a CPU, ViT-B-32 takes about 65 MB per pair
@@ -22,7 +22,7 @@ _MICRO_BATCH: Final = {"cpu": 16, "gpu": 128}  # on a CPU, ViT-B-32 takes about 
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """What decides the result of a training, besides data and encoder.
+    """Settings that decide the result of a training, together with data and encoder.
 
     Attributes:
         steps: updates of the weights; None: by the number of pictures (`steps_for`).

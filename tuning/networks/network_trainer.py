@@ -54,7 +54,8 @@ class NetworkTrainer:
     Args:
         encoder_name: of an open_clip or transformers model, for `load_encoder`.
         options: device, threads, permission for remote code. The runtime does not matter: torch trains in float32, on
-            CUDA in bfloat16 where the device has it. A CPU trains in float32: its bfloat16 was no faster.
+            CUDA in bfloat16 where the device has it. A CPU trains in float32 always, because a batch in parts or on
+            several processes equals the whole batch only in float32.
         data: the catalogue.
         general_pictures: of the forgetting check.
         settings: of the run.

@@ -97,7 +97,7 @@ class RunCheckpoint:
         if others := [part for part, digest in asdict(self._key).items() if digest != getattr(key, part)]:
             raise EncoderError(
                 f"{self._folder} holds the checkpoint of a training with other {' and '.join(others)}; remove it to "
-                "begin anew, or give another folder"
+                "start again, or give another folder"
             )
         try:
             return state, from_bytes((self._folder / name).read_bytes())
@@ -117,7 +117,7 @@ class RunCheckpoint:
 
     def _damaged(self, error: Exception) -> EncoderError:
         return EncoderError(
-            f"the checkpoint in {self._folder} is damaged ({first_line(error)}); remove this folder to begin anew"
+            f"the checkpoint in {self._folder} is damaged ({first_line(error)}); remove this folder to start again"
         )
 
     def _write(self, name: str, data: bytes) -> None:

@@ -28,7 +28,7 @@ _CHECKS = 10  # of held-out retrieval in a training
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What one training works with.
+    """Inputs of one training.
 
     Attributes:
         label: of the training, such as "fold 1".

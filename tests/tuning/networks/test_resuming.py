@@ -90,7 +90,7 @@ def test_the_log_has_a_line_for_each_check(uninterrupted: Uninterrupted) -> None
 
 
 def test_a_checkpoint_of_other_settings_is_refused(tiny_clip: str, uninterrupted: Uninterrupted) -> None:
-    with pytest.raises(EncoderError, match="a training with other settings; remove it to begin anew"):
+    with pytest.raises(EncoderError, match="a training with other settings; remove it to start again"):
         training.train(tiny_clip, uninterrupted[0], steps=13)
 
 
@@ -119,6 +119,6 @@ def test_a_damaged_checkpoint_is_refused(damage: str, tiny_clip: str, tmp_path: 
         state.write_text("{")
     else:
         state.write_text(state.read_text().replace(weights.name, f"../{weights.name}"))
-    with pytest.raises(EncoderError, match=r"is damaged .*; remove this folder to begin anew") as caught:
+    with pytest.raises(EncoderError, match=r"is damaged .*; remove this folder to start again") as caught:
         training.train(tiny_clip, tmp_path, steps=1)
     assert "\n" not in str(caught.value)
