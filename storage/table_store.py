@@ -137,7 +137,10 @@ class TableStore:
             store = type(self)(self.uri, spec, self.layout, self.session, number, pinned=True)
             store.tables  # noqa: B018  (opens them)
         except (ValueError, RuntimeError, OSError) as error:
-            raise StoreError(f"{self.uri} lacks vector set {number} ({first_line(error)})") from None
+            raise StoreError(
+                f"{self.uri} lacks tables of vector set {number} ({first_line(error)}); restore them from a copy, or "
+                f"drop the set if it is not in force: firstsight encoder drop {number} --force"
+            ) from None
         return store
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from firstsight.api.connection import Connection, SetConnection
 from firstsight.api.models.dependent_models import DependentModel, models_of_other_encoders
 from firstsight.api.models.personal_search import PersonalSearch
 from firstsight.encoders.base import Encoder
-from firstsight.errors import EncoderError, QueryError
+from firstsight.errors import EncoderError, QueryError, StoreError
 from firstsight.keywords import check_texts
 from firstsight.records import Record
 from firstsight.storage.indexes.text_index import index_texts, stored_language
@@ -99,7 +100,7 @@ class Encoders:
 
         connection = self._connection
         store = connection.open()
-        if isinstance(encoder, str) and encoder == store.spec.name:
+        if isinstance(encoder, str) and store.spec.name in _names(encoder):
             _refuse_encoder_in_force(store)
         loaded = connection.load_named(encoder) if isinstance(encoder, str) else encoder
         if loaded.spec.fingerprint == store.spec.fingerprint:
@@ -278,7 +279,7 @@ class Encoders:
             wait_s: maximum wait for another writer, in seconds.
 
         Returns:
-            The encoder, as it was.
+            The encoder, as it was; `missing` is not counted.
 
         Raises:
             QueryError: the encoder is in force, has no vectors here, or was in force until a short time ago.
@@ -287,21 +288,24 @@ class Encoders:
             StoreError: the database cannot be written.
         """
         store = self._connection.open()
-        with store.writing(wait_s):
+        with store.locked(wait_s):  # not `writing`, which needs the tables: they may be damaged
             number = _require_other(store, encoder)
             assert store.sets is not None
             found = store.sets.get(number)
             assert found is not None
-            age = datetime.now(UTC) - found.changed_at
+            age, items = datetime.now(UTC) - found.changed_at, 0
             if store.sets.previous == number and age < GRACE and not force:
                 left = (GRACE - age).total_seconds() / 3600
                 raise QueryError(
                     f"{found.encoder} was in force until {age.total_seconds() / 3600:.1f} hours ago, and a rollback "
                     f"needs its vectors; drop them in {left:.1f} hours, or now with --force"
                 )
-            dropped = next(state for state in self.list() if state.number == number)
+            state = _state(store.sets, number, found.state)
+            with suppress(StoreError):
+                items = store.of_set(number).items.count_rows()
             drop_set(store, number)
-            return dropped
+            facts = (found.number, found.encoder, found.fingerprint, found.dim, state)
+            return EncoderState(*facts, items, 0, found.changed_at)
 
     def _switch(self, store: Store, number: int, force: bool) -> SwitchReport:
         recover(store)
@@ -358,13 +362,20 @@ def _require_other(store: Store, encoder: str | int | None) -> int:
             f"{store.uri} has only the vectors of {store.spec.name}; make those of another encoder first: "
             "firstsight reindex --encoder NAME"
         )
-    if encoder in (None, standby.number, str(standby.number), standby.encoder):
+    names = {None} if encoder is None else _names(encoder)
+    if names & {None, str(standby.number), standby.encoder}:
         return standby.number
-    if encoder in (store.number, str(store.number), store.spec.name):
+    if names & {str(store.number), store.spec.name}:
         raise QueryError(f"{store.spec.name} is in force in {store.uri}; the other encoder is {standby.encoder}")
     raise QueryError(
         f"{store.uri} has no vectors of {encoder}; it has those of {store.spec.name} and {standby.encoder}"
     )
+
+
+def _names(encoder: str | int) -> set[str | None]:
+    """An encoder as named, and with the whole path of its folder, as `starter:FOLDER` calls itself."""
+    family, colon, path = str(encoder).partition(":")
+    return {str(encoder), f"{family}:{Path(path).expanduser().resolve()}"} if colon else {str(encoder)}
 
 
 def _require_previous(store: Store) -> int:

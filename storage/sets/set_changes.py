@@ -5,6 +5,7 @@ Each change is safe to repeat after a kill. A switch is one commit to the row th
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -108,8 +109,9 @@ def drop_set(store: TableStore, number: int) -> None:
     if number:
         try:
             for base in ("items", "views"):
-                store.session.drop_table(table_name(base, number))
-        except (RuntimeError, OSError, ValueError) as error:
+                with suppress(ValueError, FileNotFoundError):  # no such table
+                    store.session.drop_table(table_name(base, number))
+        except (RuntimeError, OSError) as error:
             raise StoreError(f"{store.uri}: a table of set {number} is left ({first_line(error)})") from error
         return
     emptied = store.of_set(0)

@@ -48,8 +48,10 @@ def standby_kept(store: TableStore) -> Iterator[None]:
         StoreError: the database cannot be written; the next writing block completes the copy.
     """
     store.forget_changes()
-    if store.standby is not None and store.sets is not None and store.sets.synced != synced_state(store):
-        store.note_all_changed()
+    if store.standby is not None and store.sets is not None:
+        store.standby.refresh()  # another process may have written to it
+        if store.sets.synced != synced_state(store):
+            store.note_all_changed()
     yield
     sync_standby(store)
 

@@ -184,3 +184,33 @@ def test_an_earlier_firstsight_refuses_a_database_with_two_sets(
     metadata = Store.open(db.uri).first_items.schema.field("item_id").metadata or {}
     assert int(metadata[b"firstsight:layout"]) > 1_000  # which it compares with its own layout
     assert db.status().layout == 3
+
+
+def test_a_damaged_second_set_is_named_and_can_be_dropped(db: firstsight.Database) -> None:
+    db.encoders.reindex(NEW)
+    shutil.rmtree(Path(db.uri) / "items_e1.lance")
+    writer = firstsight.open(db.uri)
+    with pytest.raises(StoreError, match=r"lacks tables of vector set 1 .*firstsight encoder drop 1 --force"):
+        writer.add([{"item_id": "a", "title": "a"}])
+    assert len(writer.search("thing", k=3)) == 3
+    assert writer.encoders.drop(1, force=True).encoder == NEW
+    assert writer.add([{"item_id": "a", "title": "a"}]).outcome == "finished"
+    assert not list(Path(db.uri).glob("*_e1.lance"))
+
+
+def test_a_folder_names_its_encoder_from_any_working_directory(
+    db: firstsight.Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from firstsight.api.encoders import _names
+
+    monkeypatch.chdir(tmp_path)
+    assert f"starter:{tmp_path / 'tuned'}" in _names("starter:tuned")
+    assert _names(1) == {"1"}
+
+
+def test_the_shelves_that_a_switch_looks_at_are_the_shelves_of_the_models() -> None:
+    from importlib import import_module
+
+    from firstsight.api.models.dependent_models import _SHELVES
+
+    assert [import_module(module).SHELF_SPEC.table for _, module, _ in _SHELVES] == [table for table, _, _ in _SHELVES]

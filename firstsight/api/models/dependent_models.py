@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from importlib import import_module
+from typing import Any, Final
 
 from firstsight.heads.model_shelf import ShelfSpec
 from firstsight.records import Record
 from firstsight.storage.semantic_id_table import newest_fingerprint, newest_version
 from firstsight.storage.side_tables import open_side_table
 from firstsight.storage.store import Store
+
+_SHELVES: Final = (
+    ("rerankers", "firstsight.retrieval.reranker_store", ""),
+    ("personal_search_models", "firstsight.recommend.personal_search.personal_search_store", ""),
+    ("cold_start_models", "firstsight.recommend.models.cold_start_model", ""),
+    ("sequence_models", "firstsight.recommend.sequence.sequence_store", " --fresh"),
+    ("ranking_models", "firstsight.recommend.ranking.ranking_store", ""),
+    ("safety_heads", "firstsight.safety.policy.policy_heads", ""),
+)
+"""Table, module with its SHELF_SPEC, and option of the command for models of another encoder."""
 
 
 @dataclass(frozen=True)
@@ -33,27 +44,16 @@ def models_of_other_encoders(store: Store, fingerprint: str) -> list[DependentMo
         store: the database.
         fingerprint: of the encoder.
     """
-    from firstsight.recommend.models.cold_start_model import SHELF_SPEC as COLD_START
-    from firstsight.recommend.personal_search.personal_search_store import SHELF_SPEC as PERSONAL_SEARCH
-    from firstsight.recommend.ranking.ranking_store import SHELF_SPEC as RANKING
-    from firstsight.recommend.sequence.sequence_store import SHELF_SPEC as SEQUENCE
-    from firstsight.retrieval.reranker_store import SHELF_SPEC as RERANKER
-    from firstsight.safety.policy.policy_heads import SHELF_SPEC as HEAD
-
-    specs: list[tuple[ShelfSpec[Any], str]] = [
-        (RERANKER, ""),
-        (PERSONAL_SEARCH, ""),
-        (COLD_START, ""),
-        (SEQUENCE, " --fresh"),
-        (RANKING, ""),
-        (HEAD, ""),
-    ]
-    found = [
-        DependentModel(_kind(spec), version, of, _command(spec, of_row) + option)
-        for spec, option in specs
-        for version, of, of_row in _in_use(store, spec)
-        if of != fingerprint
-    ]
+    found = []
+    for table, module, option in _SHELVES:
+        if open_side_table(store, table) is None:  # its module may import large libraries
+            continue
+        spec: ShelfSpec[Any] = import_module(module).SHELF_SPEC
+        found += [
+            DependentModel(_kind(spec), version, of, _command(spec, of_row) + option)
+            for version, of, of_row in _in_use(store, spec)
+            if of != fingerprint
+        ]
     of = newest_fingerprint(store)
     if of is not None and of != fingerprint:
         found.append(DependentModel("semantic IDs", newest_version(store) or 0, of, "firstsight semantic-ids fit"))
