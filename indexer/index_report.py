@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from firstsight.duplicates.item_pairs import DuplicatePair
 from firstsight.indexer.columns.column_plan import ColumnUse
@@ -69,4 +70,5 @@ class IndexReport(Record):
     notes: tuple[str, ...] = ()  # sentences about the catalogue, such as files that were left out
     merged_variants: int = 0  # rows that belong to the item of an earlier variant
     stored_variants: int = 0  # items of earlier runs that are such variants now; `prune` removes them
+    reduction: Mapping[str, Any] | None = None  # method, dimensions and recall of reduced vectors; None for whole ones
     no_media_used: bool = False  # True if such a column exists and the run used no picture, or no medium at all

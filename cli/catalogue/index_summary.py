@@ -29,6 +29,12 @@ def _summary(report: IndexReport, db: str, quiet: bool) -> Iterator[str]:
     c = report.counts
     if not quiet:
         yield _counted(report, db)
+    if report.reduction and not quiet:
+        r = report.reduction
+        yield (
+            f"vectors of {r['dimensions']} instead of {r['of_dimensions']} dimensions by {r['method']}: recall@10 "
+            f"{r['recall']:.3f} on {r['queries']:,} held-out vectors"
+        )
     for change in report.type_changes:
         if change.lost or not quiet:
             yield change.message

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -73,7 +74,7 @@ def status(*, output: options.TableFlags, db: options.DatabaseFlags) -> None:
         [
             ("layout", _layout(state.layout)),
             ("encoder", f"{state.encoder.name} ({state.encoder.dim} dimensions, {state.encoder.fingerprint[:12]})"),
-            ("vectors", state.vectors),
+            ("vectors", state.vectors + _reduction(state.reduction)),
             ("items", f"{state.items:,}"),
             ("views", f"{state.views:,}"),
             ("failed media", f"{state.failures:,}"),
@@ -148,3 +149,13 @@ def _layout(layout: int) -> str:
 
     note = "" if layout == CURRENT_LAYOUT else f" of {CURRENT_LAYOUT}; firstsight upgrade or the next write upgrades it"
     return f"{layout}{note}"
+
+
+def _reduction(reduction: Mapping[str, Any] | None) -> str:
+    """Method and recall of reduced vectors; "" for whole ones."""
+    if reduction is None:
+        return ""
+    return (
+        f", {reduction['dimensions']} of {reduction['of_dimensions']} dimensions by {reduction['method']}, "
+        f"recall@10 {reduction['recall']:.3f}"
+    )

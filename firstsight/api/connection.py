@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from firstsight.encoders.base import Encoder
 from firstsight.encoders.encoder_options import EncoderOptions
+from firstsight.encoders.reduced.reduced_encoder import ReducedEncoder, wrap_for_database
 from firstsight.encoders.registry import load_with_options, names_a_file
 from firstsight.errors import EncoderError, EncoderMismatchError, MissingDatabaseError, StoreError
 from firstsight.media.policy import MediaPolicy
@@ -80,6 +81,7 @@ class Connection:
                 )
             encoder = self.load_named(requested) if isinstance(requested, str) else requested
             if store:
+                encoder = wrap_for_database(store, store.spec, encoder)
                 store.require_encoder(encoder.spec)
             self._encoder = encoder
             self.keep_encoder(encoder)
@@ -98,6 +100,8 @@ class Connection:
         if known is not None:
             return known
         encoder = self.load_named(spec.name)
+        if self._store is not None:
+            encoder = wrap_for_database(self._store, spec, encoder)
         if encoder.spec.fingerprint != spec.fingerprint:
             raise EncoderError(
                 f"{self.uri} has vectors of {spec.name} {spec.fingerprint[:12]}, but this name stands for "
@@ -147,12 +151,16 @@ class Connection:
         except MissingDatabaseError:
             return None
 
-    def create(self, vectors: VectorFormat | None = None) -> Store:
+    def create(self, vectors: VectorFormat | None = None, encoder: ReducedEncoder | None = None) -> Store:
         """The tables; a missing database is created for the encoder.
 
         Args:
             vectors: storage format of the vectors of a new database, float32 by default.
+            encoder: the encoder with fewer dimensions that a new database is for, if its matrix is stored.
         """
+        if encoder is not None:
+            self._encoder = encoder
+            self.keep_encoder(encoder)
         self._store = self.open_if_exists() or Store.create(self.uri, self.encoder.spec, vectors)
         return self._store
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TypedDict
 
+from firstsight.encoders.reduced.reduction import ReductionMethod
 from firstsight.indexer.catalog_report import CatalogPreview
 from firstsight.indexer.columns.catalog_options import CatalogOptions
 from firstsight.indexer.index_report import Counts
@@ -31,5 +32,7 @@ class IndexOptions(RunOptions, total=False):
     prune: bool
     language: str | None
     vectors: VectorFormat | None
+    dimensions: int | None
+    reduce: ReductionMethod
     warn_duplicates: bool
     on_catalog: Callable[[CatalogPreview], None] | None

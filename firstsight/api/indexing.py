@@ -16,6 +16,8 @@ from firstsight.api.index_options import RunOptions
 from firstsight.api.items import Failure, read_failures
 from firstsight.api.models.semantic_ids import assign_ids_to_new_items
 from firstsight.api.models.sequence import project_new_items
+from firstsight.api.vector_reduction import VectorShape, create_database, require_reduction
+from firstsight.encoders.reduced.reduction import ReductionMethod, check_dimensions
 from firstsight.errors import CatalogError
 from firstsight.indexer.catalog import Catalog, catalog_root, check_catalog
 from firstsight.indexer.catalog_report import CatalogPreview, preview_catalog
@@ -33,6 +35,7 @@ from firstsight.media.stored_files import MediaWriter
 from firstsight.media.stored_media import media_location
 from firstsight.storage.column_conversion import chosen_kinds
 from firstsight.storage.indexes.text_index import check_language, index_texts
+from firstsight.storage.reduction_table import describe_reduction
 from firstsight.storage.store import Store
 from firstsight.storage.vector_format import VectorFormat, check_vector_format
 
@@ -64,6 +67,8 @@ class Indexing:
         prune: bool = False,
         language: str | None = None,
         vectors: VectorFormat | None = None,
+        dimensions: int | None = None,
+        reduce: ReductionMethod = "pca",
         warn_duplicates: bool = False,
         wait_s: float = 0.0,
         on_catalog: Callable[[CatalogPreview], None] | None = None,
@@ -89,6 +94,10 @@ class Indexing:
                 the language of the database, English for a new one.
             vectors: storage format of vectors: "float32", or "float16" with half of the bytes. A database keeps the
                 format it was created with; None takes it, float32 for a new one. Vectors are read as float32.
+            dimensions: numbers of a vector of a new database, fewer than the encoder's. A matrix is fitted on drawn
+                items of the catalogue, which are encoded twice, and stored; the report's `reduction` has the recall@10
+                that it keeps on held-out vectors. A database keeps its dimensions. None for those of the encoder.
+            reduce: how to get fewer dimensions: "pca", or "matryoshka" for the first ones.
             warn_duplicates: look for near-duplicates of the encoded items at the end; the report lists and counts them.
             wait_s: maximum wait for another writer, in seconds.
             on_catalog: called once the catalogue is checked, with the use of its columns and its first items; None for
@@ -107,22 +116,29 @@ class Indexing:
             DatabaseBusyError: another process is still writing after `wait_s`.
             EncoderError: the encoder cannot be loaded, or fails on every input.
             EncoderMismatchError: the database holds another encoder's vectors.
-            QueryError: there is no such format of vectors.
-            StoreError: the database cannot be written, or stores vectors in another format.
+            QueryError: there is no such format of vectors, or the vectors cannot be reduced: too few titles and
+                pictures (2 for each dimension of the encoder), or a recall below .9.
+            StoreError: the database cannot be written, or stores vectors in another format or of other dimensions.
         """
         vectors = check_vector_format(vectors) if vectors else None
         existing = self._connection.open_if_exists()
         if existing is not None:
             existing.require_vector_format(vectors)
+            if dimensions is not None:
+                require_reduction(existing, reduce, dimensions)
+        elif dimensions is not None:
+            check_dimensions(reduce, dimensions, self._connection.encoder.spec.dim)
         opened = _open_input(source, options, root)
         recipe = Recipe.of(_recorded_name(source), options, settings, self._connection.policy)
         language = check_language(language) if language else None
-        with self._prepare_run(recipe, wait_s, language, opened, vectors=vectors) as (store, catalog):
+        shape = VectorShape(vectors, dimensions, reduce)
+        with self._prepare_run(recipe, wait_s, language, opened, shape, should_stop=should_stop) as (store, catalog):
             if on_catalog is not None:  # a preview reads the first items again
                 on_catalog(preview_catalog(catalog))
             _warn(catalog, on_warning)
             run = self._make_run(store, catalog, recipe, on_progress=on_progress, should_stop=should_stop)
-            return run.run(self._recorded_settings(recipe), prune=prune, warn_duplicates=warn_duplicates)
+            report = run.run(self._recorded_settings(recipe), prune=prune, warn_duplicates=warn_duplicates)
+            return replace(report, reduction=describe_reduction(store, store.spec.fingerprint))
 
     def add(self, rows: CatalogueInput, **options: Unpack[RunOptions]) -> IndexReport:
         """Add a few items, or replace items that have the same ids; all other items stay as they are.
@@ -285,15 +301,19 @@ class Indexing:
         wait_s: float,
         language: str | None = None,
         opened: Source | None = None,
+        shape: VectorShape | None = None,
         *,
-        vectors: VectorFormat | None = None,
         may_convert: bool = True,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[tuple[Store, Catalog]]:
         """Check the whole catalogue first, then hold the writer lock."""
         existing = self._connection.open_if_exists()
         catalog = self._check(existing, recipe, opened, may_convert=may_convert)
         try:
-            store = existing or self._connection.create(vectors)
+            store = existing or create_database(
+                *(self._connection, catalog, shape or VectorShape()),
+                lambda sample, ids: self._make_run(sample, catalog, recipe, only=ids, should_stop=should_stop),
+            )
             store.require_encoder(self._connection.encoder.spec)
             with store.writing(wait_s):
                 index_texts(store, language)  # before the first rows, so that searches find new rows at once

@@ -10,6 +10,7 @@ from typing import Any
 from firstsight.records import Record
 from firstsight.storage.columns import ColumnKind
 from firstsight.storage.indexes.upkeep import TableState, table_state
+from firstsight.storage.reduction_table import describe_reduction
 from firstsight.storage.store import Store
 from firstsight.storage.vector_format import VectorFormat
 from firstsight.storage.video_print_table import count_videos_without_prints
@@ -47,6 +48,7 @@ class Status(Record):
     db: str
     layout: int  # of its tables; the next write upgrades one below `firstsight.storage.tables.CURRENT_LAYOUT`
     encoder: EncoderSpec
+    reduction: Mapping[str, Any] | None  # method, dimensions and recall of reduced vectors; None for whole ones
     vectors: VectorFormat  # storage format of vectors: "float32" or "float16"
     items: int
     views: int
@@ -68,6 +70,7 @@ def read_status(store: Store) -> Status:
         db=store.uri,
         layout=store.layout,
         encoder=store.spec,
+        reduction=describe_reduction(store, store.spec.fingerprint),
         vectors=store.vector_format,
         items=store.items.count_rows(),
         views=store.views.count_rows(),

@@ -1,0 +1,1 @@
+"""Vectors of fewer dimensions: a stored matrix behind an encoder."""
