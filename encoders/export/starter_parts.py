@@ -21,24 +21,31 @@ from firstsight.encoders.starter.starter_encoder import MAX_TOKENS, StarterEncod
 from firstsight.encoders.starter.starter_files import PICTURE_WEIGHTS, TOKENIZER
 from firstsight.encoders.starter.starter_model import StarterModel
 from firstsight.encoders.starter.towers import PIXEL_MEAN, PIXEL_STD, load_picture_tower
+from firstsight.encoders.starter.visual import VISUAL_DIM, VisualPart
+from firstsight.errors import EncoderError
 
 TOKENIZER_FILE = "tokenizer.json"
 
 
 def starter_parts(model: str, options: EncoderOptions) -> ExportParts:
-    """Take `starter` or `starter:FOLDER` apart.
+    """Take `starter`, `starter:visual` or `starter:FOLDER` apart.
 
     Args:
-        model: the folder, or an empty text for the built-in model.
+        model: the name after the colon: `visual`, a folder, or an empty text for the built-in model.
         options: only `threads` is used.
 
     Raises:
-        EncoderError: the folder or an installed file cannot be used.
+        EncoderError: the folder or an installed file cannot be used, or the model knows several languages.
     """
-    variant = StarterModel.of_folder(model) if model else None
+    variant = StarterModel.of_name(model)
+    if variant.language_map is not None:
+        raise EncoderError(
+            f"{variant.name} cannot be exported: its tower of several languages is a program in NumPy, not a network; "
+            "export starter, or an open_clip or transformers model of several languages"
+        )
     encoder = StarterEncoder("torch", options.threads, variant)
-    pictures = StarterPictures(load_picture_tower(PICTURE_WEIGHTS.verify()), encoder.bridge).eval()
-    texts = StarterTexts(encoder.load_text_tower(), encoder.bridge).eval()
+    pictures = StarterPictures(load_picture_tower(PICTURE_WEIGHTS.verify()), encoder.bridge, encoder.visual_part).eval()
+    texts = StarterTexts(encoder.load_text_tower(), encoder.bridge, visual=encoder.visual_part is not None).eval()
 
     def prepare_pictures(sources: Sequence[Image.Image]) -> Arrays:
         return (encoder.pixels(sources),)
@@ -104,18 +111,30 @@ def _copy_tokenizer(folder: Path) -> None:
 
 
 class StarterPictures(nn.Module):
-    """The picture tower and the bridge: `Bridge.pictures` in torch."""
+    """The picture tower, the bridge and the visual part: `Bridge.pictures` and `VisualPart.join` in torch."""
 
-    def __init__(self, tower: nn.Module, bridge: Bridge) -> None:
+    def __init__(self, tower: nn.Module, bridge: Bridge, visual: VisualPart | None = None) -> None:
         super().__init__()
         self.tower = tower
         self._names = tuple(bridge.weights)
         for name, values in bridge.weights.items():
             self.register_buffer(f"bridge_{name}", torch.from_numpy(np.ascontiguousarray(values)))
+        self._share = None if visual is None else visual.share
+        if visual is not None:
+            self.register_buffer("visual_mean", torch.from_numpy(visual.mean.copy()))
+            self.register_buffer("visual_projection", torch.from_numpy(visual.projection.copy()))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Map (n, side, side, 3) uint8 RGB to (n, 384) float32 unit rows."""
+        """Map (n, side, side, 3) uint8 RGB to (n, 384) float32 unit rows, or (n, 768) with a visual part."""
         features, logits = self.tower(pixels)
+        semantic = self._semantic(features, logits)
+        if self._share is None:
+            return semantic
+        centred = features - self.get_buffer("visual_mean")
+        visual = functional.normalize(centred @ self.get_buffer("visual_projection"), dim=1)
+        return torch.cat([(1 - self._share) ** 0.5 * semantic, self._share**0.5 * visual], dim=1)
+
+    def _semantic(self, features: Tensor, logits: Tensor) -> Tensor:
         start = functional.normalize(torch.softmax(logits / TEMPERATURE, dim=1) @ self._weight("class_vectors"), dim=1)
         if "linear" not in self._names:
             return start
@@ -130,12 +149,14 @@ class StarterPictures(nn.Module):
 class StarterTexts(nn.Module):
     """The text tower and the bridge: `Bridge.texts` in torch."""
 
-    def __init__(self, tower: nn.Module, bridge: Bridge) -> None:
+    def __init__(self, tower: nn.Module, bridge: Bridge, *, visual: bool = False) -> None:
         super().__init__()
         self.tower = tower
+        self._added = VISUAL_DIM if visual else 0  # zeros
         self.register_buffer("text_mean", torch.from_numpy(bridge.text_mean.copy()))
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Map (n, length) int64 ids and their 0/1 mask to (n, 384) float32 unit rows."""
+        """Map (n, length) int64 ids and their 0/1 mask to (n, 384) float32 unit rows, or (n, 768) with zeros added."""
         sentences = functional.normalize(self.tower(ids, mask), dim=1)
-        return functional.normalize(sentences - self.get_buffer("text_mean"), dim=1)
+        texts = functional.normalize(sentences - self.get_buffer("text_mean"), dim=1)
+        return functional.pad(texts, (0, self._added)) if self._added else texts

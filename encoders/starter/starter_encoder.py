@@ -107,7 +107,7 @@ class StarterEncoder:
             pixels = self.pixels(images[start : start + IMAGE_BATCH], first=start)
             features, logits = self.picture_outputs(pixels)
             semantic = self.bridge.pictures(features, logits)
-            joint = semantic if self._visual is None else self._visual.join(semantic, features)
+            joint = semantic if self.visual_part is None else self.visual_part.join(semantic, features)
             vectors[start : start + len(pixels)] = joint
         return vectors
 
@@ -127,7 +127,7 @@ class StarterEncoder:
         if self._languages is not None:
             tower, language_map = self._languages
             vectors = language_map.combined(vectors, tower.vectors(texts))
-        return vectors if self._visual is None else self._visual.extend(vectors)
+        return vectors if self.visual_part is None else self.visual_part.extend(vectors)
 
     def pixels(self, images: Sequence[ImageInput], first: int = 0) -> NDArray[np.uint8]:
         """Prepare pictures for the picture tower.
@@ -182,7 +182,7 @@ class StarterEncoder:
         return Bridge.load(self.model.bridge)
 
     @cached_property
-    def _visual(self) -> VisualPart | None:
+    def visual_part(self) -> VisualPart | None:
         """The visual part, loaded at first use; None if the model has none."""
         return None if self.model.visual is None else VisualPart.load(self.model.visual)
 

@@ -44,7 +44,7 @@ class VisualPart:
                     f"the visual part needs {name} of shape {shape}, not {found}: install firstsight again, or write "
                     "the model again with firstsight tune"
                 )
-        self._mean, self._projection = (weights[name].astype(np.float32) for name in ("mean", "projection"))
+        self.mean, self.projection = (weights[name].astype(np.float32) for name in ("mean", "projection"))
         self.share = float(weights["share"][0])
         if not 0 <= self.share <= 1:
             raise EncoderError(
@@ -68,7 +68,7 @@ class VisualPart:
 
     def visual(self, features: NDArray[np.float32]) -> Vectors:
         """Map (n, 1280) features of the picture tower to (n, 384) unit rows."""
-        return unit((features - self._mean) @ self._projection)
+        return unit((features - self.mean) @ self.projection)
 
     def join(self, semantic: Vectors, features: NDArray[np.float32]) -> Vectors:
         """Join (n, 384) unit rows of the bridge and the visual part of (n, 1280) features to (n, 768) unit rows."""

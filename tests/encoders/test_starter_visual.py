@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 import firstsight
 from firstsight.encoders.base import Encoder
+from firstsight.encoders.encoder_options import EncoderOptions
+from firstsight.encoders.export.starter_parts import starter_parts
 from firstsight.encoders.models.model_list import list_models
 from firstsight.encoders.registry import load_encoder
 from firstsight.encoders.starter import starter_model
@@ -97,6 +100,20 @@ def test_a_tuned_folder_keeps_its_visual_part(encoder: StarterEncoder, files: li
     np.testing.assert_array_equal(copy.encode_images(files[:1]), encoder.encode_images(files[:1]))
     save_starter(tmp_path, load_file(starter_model.BRIDGE_PATH))
     assert StarterModel.of_folder(str(tmp_path)).dim == 384
+
+
+def test_exported_towers_give_its_vectors(files: list[Path]) -> None:
+    parts = starter_parts("visual", EncoderOptions(threads=2))
+    pictures = [Image.open(file).convert("RGB") for file in files[:2]]
+    with torch.inference_mode():
+        for tower, inputs, expected in (
+            (parts.pictures, parts.prepare_pictures(pictures), parts.reference_pictures(pictures)),
+            (parts.texts, parts.prepare_texts(TEXTS[:2]), parts.reference_texts(TEXTS[:2])),
+        ):
+            found = tower.module(*map(torch.from_numpy, inputs)).numpy()
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+    with pytest.raises(EncoderError, match="tower of several languages is a program in NumPy"):
+        starter_parts("multilingual+visual", EncoderOptions())
 
 
 @pytest.mark.slow
