@@ -237,6 +237,18 @@ def parse_version(text: str) -> int | None:
     return int(text)
 
 
+def read_strengths(text: str) -> tuple[int, ...]:
+    """Read the numbers of --strengths.
+
+    Raises:
+        typer.BadParameter: the text is no list of numbers.
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
+        raise typer.BadParameter(f"{text!r} is no list of strengths such as 1,3,5", param_hint="--strengths")
+    return tuple(map(int, parts))
+
+
 def split_columns(texts: Iterable[str]) -> list[str]:
     """Read the names of --columns.
 

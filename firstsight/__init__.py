@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from firstsight.encoders.encoder_options import EncoderOptions
     from firstsight.encoders.export.export_model import ExportReport, export_model
     from firstsight.encoders.registry import load_encoder
+    from firstsight.heads.augmented_fit import Augmentation
     from firstsight.heads.calibrated_fit import HeldOutUnits, TrainSettings
     from firstsight.heads.calibration import HeadCalibration
     from firstsight.heads.curves import PrecisionRecall, Reliability
@@ -154,6 +155,7 @@ if TYPE_CHECKING:
     from firstsight.safety.review.history import EntryDescription
     from firstsight.safety.review.replay import Replay
     from firstsight.safety.review.review_queue import QueueEntry
+    from firstsight.safety.robustness.head_robustness import HeadRobustness, SafetyRobustnessReport
     from firstsight.safety.scoring.score_report import ScoreReport
     from firstsight.safety.training.head_training import TrainedHead
     from firstsight.safety.training.training_run import TrainReport
@@ -174,6 +176,7 @@ __all__ = [
     "AssignedIds",
     "AuditLogError",
     "AuditTrail",
+    "Augmentation",
     "BlendSettings",
     "BoostSettings",
     "CatalogError",
@@ -230,6 +233,7 @@ __all__ = [
     "Head",
     "HeadCalibration",
     "HeadComparison",
+    "HeadRobustness",
     "HeldOutUnits",
     "HumanDecision",
     "IndexOptions",
@@ -303,6 +307,7 @@ __all__ = [
     "SafetyError",
     "SafetyHeads",
     "SafetyReport",
+    "SafetyRobustnessReport",
     "ScoreReport",
     "SearchResult",
     "SearchResults",

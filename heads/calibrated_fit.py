@@ -39,10 +39,11 @@ class TrainSettings:
     confidence: float = 0.95  # confidence level of the targets
     prevalence: float | None = None  # share of positives in the catalogue; None if the labels have the same share
     review_budget: float | None = None  # maximum share of the items that goes to review; None for no limit
+    augment: bool = False  # also train on changed copies of the labelled pictures, if held-out units gain
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if value is not None and not 0 < value < 1:
+            if name != "augment" and value is not None and not 0 < value < 1:
                 raise SafetyError(f"{name} must be between 0 and 1, not {value:g}")
 
 
@@ -89,21 +90,58 @@ def fit_and_calibrate(
     if not folds:
         fit = fit_best(data, means, direction, folds=[])
         return CalibratedFit(fit, data.unit_ids, None, HeadCalibration(), {}, {"held_out": "none"})
-    positives = len(set(data.groups[data.labels == 1]))
-    negatives = len(set(data.groups[data.labels == 0]))
-    if min(positives, negatives) >= HELD_OUT_POSITIVES:
-        out = choose_held_out(data)
-        kept = data.select_units(np.setdiff1d(np.arange(len(data.labels)), out))
-        fit = fit_best(kept, means, direction, folds=make_folds(kept))
-        seen = kept.unit_ids
+    out, kept, method = held_out_places(data)
+    if kept is not None:
+        training = data.select_units(kept)
+        fit = fit_best(training, means, direction, folds=make_folds(training))
+        seen = training.unit_ids
         logits = fit.unit_logits(data.select_units(out))
-        method = "two fifths of the groups"
     else:
-        out = np.arange(len(data.labels))
         fit = fit_best(data, means, direction, folds=folds)
         logits = cross_validated_logits(data, means, direction if fit.uses_prompts else None, fit.c, folds)
         seen = data.unit_ids
-        method = "cross-fitted"
+    return calibrate_fit(data, out, fit, seen, logits, method, direction, settings)
+
+
+def held_out_places(data: TrainingSet) -> tuple[Indices, Indices | None, str]:
+    """Decide which units measure a head: `(held out, trained on, method)`, as places in the training set.
+
+    With few groups, all units are held out in turn, and there are no separate units to train on: None.
+    """
+    positives = len(set(data.groups[data.labels == 1]))
+    negatives = len(set(data.groups[data.labels == 0]))
+    everything = np.arange(len(data.labels))
+    if min(positives, negatives) >= HELD_OUT_POSITIVES:
+        out = choose_held_out(data)
+        return out, np.setdiff1d(everything, out), "two fifths of the groups"
+    return everything, None, "cross-fitted"
+
+
+def calibrate_fit(
+    data: TrainingSet,
+    out: Indices,
+    fit: Fit,
+    seen: tuple[str, ...],
+    logits: Floats,
+    method: str,
+    direction: Vector | None,
+    settings: TrainSettings,
+) -> CalibratedFit:
+    """Calibrate a fit and choose its cuts on held-out units.
+
+    Args:
+        data: labelled units of both classes.
+        out: (n,) places of the held-out units.
+        fit: the fit.
+        seen: ids of the units that it was fitted on.
+        logits: (n,) logits of the held-out units, by a fit that did not see them.
+        method: how units were held out, for the figures.
+        direction: (dim,) prompt direction; None without prompts.
+        settings: targets of the cuts.
+
+    Raises:
+        SafetyError: `settings.confidence` is not above 0.5.
+    """
     labels = data.labels[out]
     calibration = calibrate(logits, labels, prevalence=settings.prevalence)
     held_out = HeldOutUnits(

@@ -132,7 +132,12 @@ def choose_held_out(data: TrainingSet) -> Indices:
 
 
 def fit_best(
-    data: TrainingSet, means: Mapping[str, Vector], direction: Vector | None, *, folds: Sequence[Indices]
+    data: TrainingSet,
+    means: Mapping[str, Vector],
+    direction: Vector | None,
+    *,
+    folds: Sequence[Indices],
+    c: float = 1.0,
 ) -> Fit:
     """Fit with the settings that predict units of other groups best: the C, and prompts used or not.
 
@@ -140,10 +145,11 @@ def fit_best(
         data: the labelled units.
         means: (dim,) mean vector of each part in the catalogue.
         direction: (dim,) prompt direction; None without prompts.
-        folds: from `make_folds`; without folds, C is 1 and the prompts are used.
+        folds: from `make_folds`; without folds, the prompts are used.
+        c: inverse strength of regularisation without folds.
     """
     if not folds:
-        return _fit(data, means, direction, 1.0)
+        return _fit(data, means, direction, c)
     options = [None] if direction is None else [None, direction]
     losses = {
         (place, c): _loss(cross_validated_logits(data, means, option, c, folds), data)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from firstsight.errors import SafetyError
+from firstsight.heads.array_types import Indices
 from firstsight.heads.fitting import TrainingSet
 from firstsight.heads.labels import SHOWN_PROBLEMS, Label
 from firstsight.heads.view_sample import matrix, texts
@@ -20,14 +21,14 @@ def read_labelled_views(store: Store, rows: Sequence[Label]) -> pa.Table:
     """Read all views of the items that labels are about.
 
     Returns:
-        A table with the columns view_id, item_id, part, uri and vector.
+        A table with the columns view_id, item_id, part, uri, time_s and vector.
     """
     items = {row.item_id for row in rows if row.item_id is not None}
     paths = {row.name for row in rows if row.unit_kind == "path"}
     owners: dict[str, str] = _find_items_of_files(store, paths) if paths else {}
     views = store.view_rows(sorted(items | set(owners.values()) - {None}))
     scored = views.filter(pc.is_in(views["part"], pa.array(HEAD_PARTS)))
-    return scored.select(["view_id", "item_id", "part", "uri", "vector"])
+    return scored.select(["view_id", "item_id", "part", "uri", "time_s", "vector"])
 
 
 def make_training_set(
@@ -43,6 +44,37 @@ def make_training_set(
         groups: item id -> id of its near-duplicate group; other items are groups of their own.
         parts: parts that the policy looks at.
         policy_id: name of the policy in messages.
+
+    Raises:
+        SafetyError: a unit has no view of these parts.
+    """
+    matched, of_unit = match_views(rows, views, parts=parts, policy_id=policy_id)
+    places, units = matched.tolist(), of_unit.tolist()
+    view_parts, items = texts(views["part"]), texts(views["item_id"])
+    vectors = matrix(views["vector"], views.schema.field("vector").type.list_size)
+    first = {unit: items[place] for place, unit in zip(reversed(places), reversed(units), strict=True)}
+    owners = np.array([groups.get(first[unit], first[unit]) for unit in range(len(rows))], dtype=object)
+    return TrainingSet(
+        vectors=vectors[places],
+        parts=np.array([HEAD_PARTS.index(view_parts[place]) for place in places], dtype=np.int8),
+        units=np.array(units, dtype=np.int64),
+        unit_ids=tuple(f"{row.unit_kind}:{row.name}" for row in rows),
+        labels=np.array([row.label for row in rows], dtype=np.int8),
+        weights=np.array([row.weight for row in rows], dtype=np.float64),
+        groups=owners,
+    )
+
+
+def match_views(
+    rows: Sequence[Label], views: pa.Table, *, parts: Collection[str], policy_id: str
+) -> tuple[Indices, Indices]:
+    """Find the views of labels: a view label takes its view; an item or file label takes the views of `parts`.
+
+    Args:
+        rows, views, parts, policy_id: as for `make_training_set`.
+
+    Returns:
+        `(places, units)`, (n,) each: rows of `views`, and the row of the label that each belongs to.
 
     Raises:
         SafetyError: a unit has no view of these parts.
@@ -81,18 +113,7 @@ def make_training_set(
             f"policy {policy_id} looks at views of {', '.join(sorted(parts))}; these rows have none: {listed}; "
             "leave these rows out"
         )
-    vectors = matrix(views["vector"], views.schema.field("vector").type.list_size)
-    first = {unit: items[place] for place, unit in zip(reversed(places), reversed(units), strict=True)}
-    owners = np.array([groups.get(first[unit], first[unit]) for unit in range(len(rows))], dtype=object)
-    return TrainingSet(
-        vectors=vectors[places],
-        parts=np.array([HEAD_PARTS.index(view_parts[place]) for place in places], dtype=np.int8),
-        units=np.array(units, dtype=np.int64),
-        unit_ids=tuple(f"{row.unit_kind}:{row.name}" for row in rows),
-        labels=np.array([row.label for row in rows], dtype=np.int8),
-        weights=np.array([row.weight for row in rows], dtype=np.float64),
-        groups=owners,
-    )
+    return np.array(places, dtype=np.int64), np.array(units, dtype=np.int64)
 
 
 def _find_items_of_files(store: Store, paths: Iterable[str]) -> dict[str, str]:

@@ -115,7 +115,7 @@ def robustness(
         sample=sample,
         seed=seed,
         corruptions=tuple(corruption) if corruption else None,
-        strengths=_strengths(strengths),
+        strengths=options.read_strengths(strengths),
         by=tuple(by or ()),
         smallest_slice=smallest_slice,
         candidates=candidates,
@@ -139,13 +139,6 @@ def robustness(
             database.evaluation.write_robustness_page(html, report)
         print_message(f"wrote {html}")
     _print(report, output)
-
-
-def _strengths(text: str) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
-        raise typer.BadParameter(f"{text!r} is no list of strengths such as 1,3,5", param_hint="--strengths")
-    return tuple(map(int, parts))
 
 
 def _print(report: RobustnessReport, output: options.TableFlags) -> None:

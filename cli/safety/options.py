@@ -53,6 +53,15 @@ class TrainFlags:
         ),
     ] = None
 
+    augment: Annotated[
+        bool,
+        panels.training(
+            "--augment",
+            help="Train also on changed copies of labelled pictures (mirror, border, text, crop, jpeg, collage), if "
+            "held-out pictures gain.",
+        ),
+    ] = False
+
     def settings(self) -> TrainSettings:
         """Settings of a training run.
 
@@ -61,7 +70,8 @@ class TrainFlags:
         """
         from firstsight.heads.calibrated_fit import TrainSettings
 
-        return TrainSettings(self.precision, self.recall, self.confidence, self.prevalence, self.review_budget)
+        targets = (self.precision, self.recall, self.confidence, self.prevalence, self.review_budget)
+        return TrainSettings(*targets, augment=self.augment)
 
 
 def name_or_login(by: str | None) -> str:

@@ -17,6 +17,7 @@ from firstsight.duplicates.groups import duplicate_group_ids as duplicate_groups
 from firstsight.encoders.base import Vector
 from firstsight.errors import SafetyError
 from firstsight.heads.array_types import Floats
+from firstsight.heads.augmented_fit import Augmentation, Copies, fit_with_copies
 from firstsight.heads.calibrated_fit import (
     CalibratedFit,
     HeldOutUnits,
@@ -32,6 +33,7 @@ from firstsight.heads.view_sample import ViewSample, budget_cut
 from firstsight.records import Record
 from firstsight.safety.policy.policies import DEFAULT_CUTS, Policy
 from firstsight.safety.policy.policy_heads import Head, HeadStack
+from firstsight.safety.training.picture_copies import PictureCopier, make_copies
 from firstsight.storage.store import Store
 from firstsight.storage.tables import HEAD_PARTS
 
@@ -44,6 +46,7 @@ class TrainedHead(Record):
     held_out: HeldOutUnits | None  # None if there are too few labels to hold any out
     units: tuple[str, ...] = ()  # ids of all labelled units
     comparison: HeadComparison | None = None  # with the champion; None without a champion
+    augmentation: Augmentation | None = None  # with and without changed copies; None if there are no copies
 
 
 def train(
@@ -55,6 +58,7 @@ def train(
     settings: TrainSettings | None = None,
     champions: Mapping[str, Head] | None = None,
     groups: Mapping[str, str] | None = None,
+    copier: PictureCopier | None = None,
     on_progress: Callable[[str], None] = lambda step: None,
 ) -> list[TrainedHead]:
     """Train a head for each policy with labels; nothing is written.
@@ -67,11 +71,12 @@ def train(
         settings: targets and options; the defaults if None.
         champions: heads in use by policy, to compare the new heads with.
         groups: item id -> near-duplicate group id, of items with near-duplicates; computed by default.
+        copier: makes changed copies of the labelled pictures, for `settings.augment`.
         on_progress: called with the name of each step.
 
     Raises:
-        SafetyError: there are no labels, a labelled item or file has no view of its policy's parts, or
-            `settings.confidence` is not above 0.5.
+        SafetyError: `settings.augment` is set without a copier, there are no labels, a labelled item or file has no
+            view of its policy's parts, or `settings.confidence` is not above 0.5.
     """
     settings = settings or TrainSettings()
     names = sorted({row.policy_id for row in labels.rows})
@@ -83,6 +88,11 @@ def train(
     if groups is None:
         on_progress("searching for near-duplicates, to keep them on one side of each split")
         groups = duplicate_groups(store)
+    changed = None
+    if settings.augment:
+        if copier is None:
+            raise SafetyError("copies of pictures need the encoder; train with one, or without --augment")
+        changed = copier.change(store, views, on_progress)
     trained = []
     for name in names:
         on_progress(f"training {name}")
@@ -90,7 +100,14 @@ def train(
         data = make_training_set(labels.of(name), views, groups, parts=policy.parts, policy_id=name)
         direction = (directions or {}).get(name)
         champion = (champions or {}).get(name)
-        trained.append(train_head(policy, data, sample, store.spec.fingerprint, direction, settings, champion))
+        copies = None
+        if changed is not None:
+            copies = make_copies(labels.of(name), views, changed, data, name, policy.parts)
+        fingerprint = store.spec.fingerprint
+        head = train_head(policy, data, sample, fingerprint, direction, settings, champion, copies)
+        if head.augmentation is not None:
+            on_progress(f"{name}, changed copies: {head.augmentation.reason}")
+        trained.append(head)
     return trained
 
 
@@ -102,6 +119,7 @@ def train_head(
     direction: Vector | None = None,
     settings: TrainSettings | None = None,
     champion: Head | None = None,
+    copies: Copies | None = None,
 ) -> TrainedHead:
     """Train and measure one head.
 
@@ -113,18 +131,24 @@ def train_head(
         direction: (dim,) prompt direction; None without prompts.
         settings: targets and options; the defaults if None.
         champion: head in use, to compare the new head with.
+        copies: changed copies of the units; None to train without copies.
 
     Raises:
         SafetyError: `settings.confidence` is not above 0.5.
     """
     settings = settings or TrainSettings()
-    fitted = fit_and_calibrate(data, {part: sample.mean(part) for part in HEAD_PARTS}, direction, settings)
-    head = _head(policy, fitted, fingerprint, data)
+    means = {part: sample.mean(part) for part in HEAD_PARTS}
+    augmentation = None
+    if copies is None:
+        fitted = fit_and_calibrate(data, means, direction, settings)
+    else:
+        fitted, augmentation = fit_with_copies(data, copies, means, direction, settings)
+    head = _head(policy, fitted, fingerprint, data, augmentation)
     if fitted.held_out is None:
-        return TrainedHead(head, None, data.unit_ids)
+        return TrainedHead(head, None, data.unit_ids, augmentation=augmentation)
     head = _raise_review_cut(head, policy, sample, settings)
     comparison = None if champion is None else compare_heads(policy, champion, data, fitted.held_out)
-    return TrainedHead(head, fitted.held_out, data.unit_ids, comparison)
+    return TrainedHead(head, fitted.held_out, data.unit_ids, comparison, augmentation)
 
 
 def compare_heads(policy: Policy, champion: Head, data: TrainingSet, held_out: HeldOutUnits) -> HeadComparison:
@@ -152,7 +176,9 @@ def compare_heads(policy: Policy, champion: Head, data: TrainingSet, held_out: H
     return compare(units.labels, champion_scores, held_out.scores[fresh], weights=units.weights, groups=units.groups)
 
 
-def _head(policy: Policy, fitted: CalibratedFit, fingerprint: str, data: TrainingSet) -> Head:
+def _head(
+    policy: Policy, fitted: CalibratedFit, fingerprint: str, data: TrainingSet, augmentation: Augmentation | None
+) -> Head:
     targets = {"review": fitted.thresholds.get("recall"), "block": fitted.thresholds.get("precision")}
     review, block = (None if target is None or not target.attainable else target.cut for target in targets.values())
     if targets["block"] is None:
@@ -162,6 +188,8 @@ def _head(policy: Policy, fitted: CalibratedFit, fingerprint: str, data: Trainin
     labelled = {"positives": int(data.labels.sum()), "negatives": int(len(data.labels) - data.labels.sum())}
     chosen = {"c": fitted.fit.c, "prompts": fitted.fit.uses_prompts}
     measured = {f"{name}_target": threshold_figures(target) for name, target in targets.items() if target is not None}
+    if augmentation is not None:
+        measured["augmentation"] = augmentation.to_dict()
     return Head(
         policy_id=policy.id,
         kind="head",

@@ -10,6 +10,7 @@ from firstsight.encoders.base import Encoder
 from firstsight.errors import SafetyError
 from firstsight.heads.calibrated_fit import TrainSettings
 from firstsight.heads.labels import Label, LabelSet
+from firstsight.media.policy import MediaPolicy
 from firstsight.records import Record
 from firstsight.safety.audit.audit_log import AuditLog
 from firstsight.safety.audit.bound_log import BoundLog
@@ -20,6 +21,7 @@ from firstsight.safety.policy.policy_heads import Head, HeadShelf
 from firstsight.safety.review.review_actions import review_labels
 from firstsight.safety.scoring.zero_shot import load_prompt_directions
 from firstsight.safety.training.head_training import TrainedHead, train
+from firstsight.safety.training.picture_copies import PictureCopier
 from firstsight.safety.training.policy_labels import LabelSource, check_labels, read_labels, read_rows
 from firstsight.storage.store import Store
 
@@ -54,6 +56,7 @@ def train_from_labels(
     settings: TrainSettings | None = None,
     skip_bad_labels: bool = False,
     promote: bool = True,
+    media: MediaPolicy | None = None,
     log: AuditLog | None = None,
     wait_s: float = TRAIN_WAIT_S,
     on_progress: Callable[[str], None] = lambda step: None,
@@ -68,6 +71,7 @@ def train_from_labels(
         settings: targets and options; the defaults if None.
         skip_bad_labels: leave out unusable rows, instead of refusing the labels.
         promote: put the new heads into use, instead of the earlier ones.
+        media: limits for reading pictures again, for `settings.augment`; the defaults if None.
         log: the audit log, which gets one entry for each head; by default that of the database.
         wait_s: maximum wait in seconds for another process that is writing.
         on_progress: called with the name of each step.
@@ -82,7 +86,7 @@ def train_from_labels(
     labels = read_labels(source, policies, store)
     if not skip_bad_labels:
         labels.require_clean()
-    trained = _train(store, labels, policies, encoder, settings, {}, on_progress)
+    trained = _train(store, labels, policies, encoder, media, settings, {}, on_progress)
     chosen = [promote] * len(trained)
     return _store_heads(store, trained, chosen, labels, settings, log, wait_s)
 
@@ -94,6 +98,7 @@ def retrain(
     source: LabelSource | None = None,
     *,
     encoder: Callable[[], Encoder] | None = None,
+    media: MediaPolicy | None = None,
     settings: TrainSettings | None = None,
     wait_s: float = TRAIN_WAIT_S,
     on_progress: Callable[[str], None] = lambda step: None,
@@ -109,7 +114,7 @@ def retrain(
         log: the audit log of the database.
         policies: the policies in force.
         source: a CSV file or rows; None to use only people's decisions.
-        encoder, settings, wait_s, on_progress: as for `train_from_labels`.
+        encoder, media, settings, wait_s, on_progress: as for `train_from_labels`.
 
     Raises:
         SafetyError: the file cannot be read, or there is nothing to train from.
@@ -131,7 +136,7 @@ def retrain(
             "add a label file: firstsight safety retrain LABELS.csv"
         )
     champions = HeadShelf(store).comparable()
-    trained = _train(store, labels, policies, encoder, settings, champions, on_progress)
+    trained = _train(store, labels, policies, encoder, media, settings, champions, on_progress)
     chosen, verdicts = [], []
     for challenger in trained:
         first = challenger.head.policy_id not in champions
@@ -158,6 +163,7 @@ def _train(
     labels: LabelSet,
     policies: Policies,
     encoder: Callable[[], Encoder] | None,
+    media: MediaPolicy | None,
     settings: TrainSettings | None,
     champions: dict[str, Head],
     on_progress: Callable[[str], None],
@@ -165,8 +171,16 @@ def _train(
     policy_ids = sorted({row.policy_id for row in labels.rows})
     directions = load_prompt_directions(store, [policies[policy_id] for policy_id in policy_ids], encoder)
     by_id = {policy.id: policy for policy in policies.all}
+    copier = None if encoder is None else PictureCopier(encoder, media or MediaPolicy())
     return train(
-        store, labels, by_id, directions=directions, settings=settings, champions=champions, on_progress=on_progress
+        store,
+        labels,
+        by_id,
+        directions=directions,
+        settings=settings,
+        champions=champions,
+        copier=copier,
+        on_progress=on_progress,
     )
 
 

@@ -205,5 +205,5 @@ def test_commands_with_a_table_take_csv_and_those_with_items_take_columns() -> N
             "encoder compare",
         ),
         *("keys list", "safety policies", "safety explain", "safety report", "safety audit", "safety hashes list"),
-        *("safety heads", "safety train", "safety retrain", "video-products list"),
+        *("safety heads", "safety train", "safety retrain", "safety robustness", "video-products list"),
     }

@@ -38,7 +38,7 @@ class Safety:
         self._connection = connection
         self._policies = policies
         self.hashes = HashLists(connection)
-        self.heads = SafetyHeads(connection)
+        self.heads = SafetyHeads(connection, lambda: self.policies)
         self.audit = AuditTrail(connection)
 
     @property
@@ -292,14 +292,11 @@ class Safety:
         Args:
             labels: a CSV file; or rows with its columns: `policy`, `label` (0 or 1), one of `item_id`, `view_id` and
                 `path`, and optionally `weight` and `annotator`.
-            settings: precision, recall and other targets; the defaults if None.
+            settings: precision, recall and other targets, and copies of pictures; the defaults if None.
             skip_bad_labels: leave out unusable rows, instead of refusing all.
             promote: put the new heads into use at once, instead of the earlier ones.
             wait_s: maximum wait for another writer before the heads are stored, in seconds.
             on_progress: called with the name of each step.
-
-        Returns:
-            The heads with their held-out figures, and a message for each row that was left out.
 
         Raises:
             SafetyError: the file cannot be read, some labels cannot be used, or there are none.
@@ -314,6 +311,7 @@ class Safety:
             labels,
             self.policies,
             encoder=lambda: self._connection.encoder,
+            media=self._connection.policy,
             settings=settings,
             skip_bad_labels=skip_bad_labels,
             promote=promote,
@@ -346,6 +344,7 @@ class Safety:
             self.policies,
             labels,
             encoder=lambda: self._connection.encoder,
+            media=self._connection.policy,
             settings=settings,
             wait_s=wait_s,
             on_progress=on_progress,

@@ -9,7 +9,10 @@ from firstsight.api.connection import Connection
 
 # `policy_heads` uses scipy, which takes a second to import: methods import it.
 if TYPE_CHECKING:
+    from firstsight.safety.policy.policies import Policies
     from firstsight.safety.policy.policy_heads import Head, HeadShelf
+    from firstsight.safety.robustness.head_robustness import SafetyRobustnessReport
+    from firstsight.safety.training.policy_labels import LabelSource
 
 
 class SafetyHeads:
@@ -18,8 +21,9 @@ class SafetyHeads:
     `Safety.train` and `Safety.retrain` make heads. Decisions change at the next `Safety.score`.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, policies: Callable[[], Policies]) -> None:
         self._connection = connection
+        self._policies = policies
 
     def versions(self, policy: str | None = None) -> tuple[Head, ...]:
         """Return all heads with their held-out figures, oldest first.
@@ -62,6 +66,64 @@ class SafetyHeads:
         """
         dropped = [policies] if isinstance(policies, str) else list(policies)
         self._change(lambda shelf: shelf.drop(dropped), wait_s)
+
+    def robustness(
+        self,
+        labels: LabelSource,
+        *,
+        corruptions: Sequence[str] | None = None,
+        strengths: Sequence[int] | None = None,
+        sample: int = 100,
+        seed: int = 0,
+        skip_bad_labels: bool = False,
+        on_progress: Callable[[str], None] = lambda line: None,
+        on_encoded: Callable[[int, int], None] = lambda done, total: None,
+    ) -> SafetyRobustnessReport:
+        """Measure the heads in use when labelled pictures are corrupted, or changed to evade them; nothing is written.
+
+        Thresholds stay. Units that a head has not seen are measured, if there are ten positive ones.
+
+        Args:
+            labels: as for `Safety.train`.
+            corruptions: names of corruptions and evasions, see `firstsight.media.corruptions`, and "video-frame": the
+                picture as one second of a video; None for all.
+            strengths: 1 to 5; None for all.
+            sample: maximum number of labelled units of each policy and class.
+            seed: random seed.
+            skip_bad_labels: leave out unusable rows, instead of refusing all.
+            on_progress: called with the number of pictures to encode, and with the name of each step.
+            on_encoded: called with the number of encoded pictures, and the number to encode.
+
+        Returns:
+            For each head and change: recall and false positive rate at the review threshold, recall of blocking, and
+            the recall of known-picture matching (PDQ) on the same pictures.
+
+        Raises:
+            SafetyError: the labels cannot be used, no policy with labels has a head, or no picture can be opened.
+            QueryError: there is no such corruption or strength.
+            EncoderError, EncoderMismatchError: the encoder cannot be loaded.
+            MissingDatabaseError: there is no database.
+        """
+        from firstsight.safety.robustness.head_robustness import measure_heads
+        from firstsight.safety.training.policy_labels import read_labels
+
+        store, policies = self._connection.open(), self._policies()
+        usable = read_labels(labels, policies, store)
+        if not skip_bad_labels:
+            usable.require_clean()
+        return measure_heads(
+            store,
+            usable,
+            policies,
+            self._connection.encoder,
+            self._connection.policy,
+            corruptions=corruptions,
+            strengths=strengths,
+            sample=sample,
+            seed=seed,
+            on_progress=on_progress,
+            on_encoded=on_encoded,
+        )
 
     def _change(self, change: Callable[[HeadShelf], None], wait_s: float) -> None:
         from firstsight.safety.audit.bound_log import BoundLog

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def labels_of(catalogue: Catalogue, policies: Policies, path: Path, ids: list[st
     return read_labels(path, policies, catalogue.store)
 
 
-def trained(catalogue: Catalogue, policies: Policies, path: Path, ids: list[str], **how: float) -> TrainedHead:
+def trained(catalogue: Catalogue, policies: Policies, path: Path, ids: list[str], **how: Any) -> TrainedHead:
     labels = labels_of(catalogue, policies, path, ids)
     labels.require_clean()
     settings = TrainSettings(**how)

@@ -1,0 +1,1 @@
+"""Safety heads under corruptions and evasions."""
