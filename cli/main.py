@@ -48,6 +48,7 @@ COMMANDS = {
     },
     "Models": {
         "models": ("models:app", "List, check, calibrate and export encoders."),
+        "tune": ("tuning.tune:app", "Tune an encoder on a catalogue."),
         "encoder": ("catalogue.encoders:app", "Switch a database to another encoder, and back."),
         "tune": ("tuning.tune:app", "Tune an encoder on a catalogue."),
     },

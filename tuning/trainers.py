@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 from firstsight.encoders.base import ImageInput
 from firstsight.encoders.encoder_options import EncoderOptions
 from firstsight.errors import EncoderError
-from firstsight.extras import is_installed
 from firstsight.tuning.trainer import Trainer
 from firstsight.tuning.tune_settings import TuneSettings
 from firstsight.tuning.tuning_data import TuningData
 
 TUNED_FAMILIES: Final = ("starter", "open_clip", "transformers")
-
-_NETWORKS: Final = "firstsight.tuning.networks.network_trainer"
 
 
 def make_trainer(
@@ -48,10 +44,9 @@ def make_trainer(
         from firstsight.tuning.starter.bridge_trainer import BridgeTrainer
 
         return BridgeTrainer(encoder_name, options, data, general_pictures, settings, work_folder, on_progress)
-    if not is_installed(_NETWORKS):
-        raise EncoderError(f"{encoder_name} cannot be tuned by this version of firstsight; use --encoder starter")
-    make = import_module(_NETWORKS).NetworkTrainer
-    return cast("Trainer", make(encoder_name, options, data, general_pictures, settings, work_folder))
+    from firstsight.tuning.networks.network_trainer import NetworkTrainer
+
+    return NetworkTrainer(encoder_name, options, data, general_pictures, settings, work_folder)
 
 
 def check_family(encoder_name: str) -> str:

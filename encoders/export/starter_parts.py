@@ -44,8 +44,8 @@ def starter_parts(model: str, options: EncoderOptions) -> ExportParts:
             "export starter, or an open_clip or transformers model of several languages"
         )
     encoder = StarterEncoder("torch", options.threads, variant)
-    pictures = StarterPictures(load_picture_tower(PICTURE_WEIGHTS.verify()), encoder.bridge, encoder.visual_part).eval()
-    texts = StarterTexts(encoder.load_text_tower(), encoder.bridge, visual=encoder.visual_part is not None).eval()
+    pictures = StarterPictures(load_picture_tower(PICTURE_WEIGHTS.verify()), encoder.bridge, encoder.visual).eval()
+    texts = StarterTexts(encoder.load_text_tower(), encoder.bridge, visual=encoder.visual is not None).eval()
 
     def prepare_pictures(sources: Sequence[Image.Image]) -> Arrays:
         return (encoder.pixels(sources),)

@@ -107,7 +107,7 @@ class StarterEncoder:
             pixels = self.pixels(images[start : start + IMAGE_BATCH], first=start)
             features, logits = self.picture_outputs(pixels)
             semantic = self.bridge.pictures(features, logits)
-            joint = semantic if self.visual_part is None else self.visual_part.join(semantic, features)
+            joint = semantic if self.visual is None else self.visual.join(semantic, features)
             vectors[start : start + len(pixels)] = joint
         return vectors
 
@@ -122,12 +122,17 @@ class StarterEncoder:
         Raises:
             TypeError: for a single text; give a list.
         """
-        texts = [_without_surrogates(text) for text in as_texts(texts)]
+        vectors = self.semantic_texts(as_texts(texts))
+        return vectors if self.visual is None else self.visual.extend(vectors)
+
+    def semantic_texts(self, texts: Sequence[str]) -> Vectors:
+        """Encode texts without the visual part: (n, 384) unit rows, which no training of the bridge changes."""
+        texts = [_without_surrogates(text) for text in texts]
         vectors = self.bridge.texts(self.sentence_vectors(texts))
         if self._languages is not None:
             tower, language_map = self._languages
             vectors = language_map.combined(vectors, tower.vectors(texts))
-        return vectors if self.visual_part is None else self.visual_part.extend(vectors)
+        return vectors
 
     def pixels(self, images: Sequence[ImageInput], first: int = 0) -> NDArray[np.uint8]:
         """Prepare pictures for the picture tower.
@@ -182,7 +187,7 @@ class StarterEncoder:
         return Bridge.load(self.model.bridge)
 
     @cached_property
-    def visual_part(self) -> VisualPart | None:
+    def visual(self) -> VisualPart | None:
         """The visual part, loaded at first use; None if the model has none."""
         return None if self.model.visual is None else VisualPart.load(self.model.visual)
 

@@ -35,13 +35,13 @@ def _curve(report: TuneReport) -> Svg | None:
     if not report.curve:
         return None
     series = {
-        name: [point.figures[name] for point in report.curve]
+        short_name(name): [point.figures[name] for point in report.curve]
         for name in (figure.measure for figure in report.figures)
         if all(name in point.figures for point in report.curve)
     }
     general = [point.general for point in report.curve if point.general is not None]
     if len(general) == len(report.curve):
-        series["general pictures R@1"] = general
+        series["general"] = general
     if not series:
         return None
     return line_chart(
@@ -51,6 +51,14 @@ def _curve(report: TuneReport) -> Svg | None:
         y_name="figure",
         title="Held-out figures by the share of the tuned weights",
     )
+
+
+def short_name(measure: str) -> str:
+    """Name a measure in the few letters that fit beside a line."""
+    query, _, found = measure.partition(" -> ")
+    if "both right" in found:
+        return "both right"
+    return query if found.startswith("picture P") else found.rpartition(" R@")[0]
 
 
 def _changes(

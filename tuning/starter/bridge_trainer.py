@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from firstsight.encoders.base import ImageInput, Vectors
 from firstsight.encoders.encoder_options import EncoderOptions
@@ -30,7 +31,7 @@ from firstsight.tuning.starter.tower_outputs import TowerOutputs
 from firstsight.tuning.tune_settings import TuneSettings
 from firstsight.tuning.tuning_data import TuningData
 
-STEPS: Final = 20
+STEPS: Final = 25
 BATCH_SIZE: Final = 192
 LEARNING_RATE: Final = 3e-4
 
@@ -43,7 +44,7 @@ class BridgeTrainer:
     """Trains the bridge of a `starter` model; a `Trainer`.
 
     Args:
-        encoder_name: "starter" or "starter:FOLDER".
+        encoder_name: "starter" or another variant, such as "starter:multilingual" or "starter:FOLDER".
         options: runtime and threads of the towers.
         data: the catalogue.
         general_pictures: pictures of the forgetting check.
@@ -72,7 +73,7 @@ class BridgeTrainer:
         if settings.method not in (None, "bridge"):
             raise EncoderError(f"{encoder_name} is tuned with the method bridge, not {settings.method}")
         _, _, folder = encoder_name.partition(":")
-        model = StarterModel.of_folder(folder) if folder else StarterModel()
+        model = StarterModel.of_name(folder)
         self._base_model = model
         if settings.image_size is not None:
             if settings.image_size not in IMAGE_SIZES:
@@ -94,21 +95,18 @@ class BridgeTrainer:
         self._settings = BridgeSettings(
             settings.steps or STEPS, settings.batch_size or BATCH_SIZE, settings.learning_rate or LEARNING_RATE
         )
-        bridge = Bridge(self._base)
         weights = _kind_weights(data)
         self._kinds = [
             KindVectors(
                 kind,
-                torch.from_numpy(bridge.texts(self._outputs.texts(kind.texts))),
+                torch.from_numpy(self._outputs.texts(kind.texts)),
                 weights[kind.name],
             )
             for kind in phrase_kinds(data)
             if kind.name in weights
         ]
         clicks = QueryClicks.of(data)
-        self._clicks = (
-            None if clicks is None else (clicks, torch.from_numpy(bridge.texts(self._outputs.texts(clicks.texts))))
-        )
+        self._clicks = None if clicks is None else (clicks, torch.from_numpy(self._outputs.texts(clicks.texts)))
 
     def fit(
         self, items: Sequence[int], held_out: Sequence[int], *, label: str, on_progress: Callable[[str], None]
@@ -190,8 +188,8 @@ class TunedBridge:
         outputs: TowerOutputs,
         base: BridgeWeights,
         tuned: BridgeWeights,
-        pictures: tuple[np.ndarray, np.ndarray],
-        general: tuple[np.ndarray, np.ndarray],
+        pictures: tuple[NDArray[np.float32], NDArray[np.float32]],
+        general: tuple[NDArray[np.float32], NDArray[np.float32]],
     ) -> None:
         self._encoder = encoder
         self._outputs = outputs
@@ -201,17 +199,19 @@ class TunedBridge:
         self._general = general
 
     def encode_pictures(self, rows: Sequence[int], share: float) -> Vectors:
-        """Return (n, 384) unit rows for these rows of `TuningData.pictures`."""
+        """Return (n, dim) unit rows for these rows of `TuningData.pictures`."""
         chosen = np.asarray(rows, dtype=np.int64)
-        return self._bridge(share).pictures(self._pictures[0][chosen], self._pictures[1][chosen])
+        return self._vectors(self._pictures[0][chosen], self._pictures[1][chosen], share)
 
     def encode_general_pictures(self, share: float) -> Vectors:
-        """Return (g, 384) unit rows for the pictures of the forgetting check."""
-        return self._bridge(share).pictures(*self._general)
+        """Return (g, dim) unit rows for the pictures of the forgetting check."""
+        return self._vectors(*self._general, share)
 
     def encode_texts(self, texts: Sequence[str], share: float) -> Vectors:
-        """Return (n, 384) unit rows."""
-        return self._bridge(share).texts(self._outputs.texts(texts))
+        """Return (n, dim) unit rows; a tuning of the bridge does not change them."""
+        vectors = self._outputs.texts(texts)
+        visual = self._encoder.visual
+        return vectors if visual is None else visual.extend(vectors)
 
     def save(self, folder: Path, share: float) -> str:
         """Write a `starter:FOLDER` and return its name."""
@@ -219,8 +219,12 @@ class TunedBridge:
 
         model = self._encoder.model
         text_tower = None if model.text_tower is None else load_changed_text_tower(model.text_tower).state_dict()
-        save_starter(folder, mix(self._base, self._tuned, share), image_size=model.image_size, text_tower=text_tower)
+        bridge = mix(self._base, self._tuned, share)
+        save_starter(folder, bridge, image_size=model.image_size, text_tower=text_tower, base=model)
         return f"{NAME}:{folder}"
 
-    def _bridge(self, share: float) -> Bridge:
-        return Bridge(mix(self._base, self._tuned, share) if self._tuned else self._base)
+    def _vectors(self, features: NDArray[np.float32], logits: NDArray[np.float32], share: float) -> Vectors:
+        bridge = Bridge(mix(self._base, self._tuned, share) if self._tuned else self._base)
+        vectors = bridge.pictures(features, logits)
+        visual = self._encoder.visual
+        return vectors if visual is None else visual.join(vectors, features)

@@ -15,9 +15,9 @@ from PIL import Image
 
 from firstsight.config import cache_dir
 from firstsight.encoders.base import ImageInput
-from firstsight.encoders.starter.starter_encoder import DIM, StarterEncoder
+from firstsight.encoders.starter.starter_encoder import StarterEncoder
 from firstsight.encoders.starter.starter_files import PICTURE_WEIGHTS, TOKENIZER
-from firstsight.encoders.starter.starter_model import PREPROCESSING
+from firstsight.encoders.starter.starter_model import DIM, PREPROCESSING
 from firstsight.tuning.reading.picture_files import CataloguePictures
 
 FEATURES: Final = 1280
@@ -48,7 +48,11 @@ class TowerOutputs:
         self._on_progress = on_progress
         model = encoder.model
         pictures = f"pictures {PREPROCESSING} {PICTURE_WEIGHTS.sha256[:32]} {model.image_size}"
-        texts = f"texts {PREPROCESSING} {model.text_tower_digest()[:32]} {TOKENIZER.sha256[:32]}"
+        of_texts = hashlib.sha256(f"{model.text_tower_digest()} {TOKENIZER.sha256}".encode())
+        of_texts.update(encoder.bridge.text_mean.tobytes())
+        if model.language_map is not None:
+            of_texts.update(model.language_map.read_bytes())
+        texts = f"texts {PREPROCESSING} {of_texts.hexdigest()[:32]}"
         self._pictures = OutputCache(cache_file(), pictures, FEATURES + LOGITS)
         self._texts = OutputCache(cache_file(), texts, DIM)
 
@@ -75,11 +79,11 @@ class TowerOutputs:
         return both[:, :FEATURES], both[:, FEATURES:]
 
     def texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Compute or read (n, 384) sentence vectors, not of unit length."""
+        """Compute or read (n, 384) unit vectors of texts, without a visual part."""
         keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in texts]
 
         def compute(rows: Sequence[int]) -> NDArray[np.float32]:
-            return self._encoder.sentence_vectors([texts[row] for row in rows])
+            return self._encoder.semantic_texts([texts[row] for row in rows])
 
         def show(count: int) -> None:
             self._on_progress(f"computed the text tower on {count:,} new texts")
