@@ -50,7 +50,6 @@ COMMANDS = {
         "models": ("models:app", "List, check, calibrate and export encoders."),
         "tune": ("tuning.tune:app", "Tune an encoder on a catalogue."),
         "encoder": ("catalogue.encoders:app", "Switch a database to another encoder, and back."),
-        "tune": ("tuning.tune:app", "Tune an encoder on a catalogue."),
     },
     "Safety": {
         "safety": ("safety.app:app", "Score, review and block items by policy."),

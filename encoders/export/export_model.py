@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from firstsight.encoders.encoder_options import EncoderOptions
+from firstsight.encoders.export.new_folder import new_folder, require_free
 from firstsight.errors import EncoderError
 from firstsight.extras import is_installed, require_packages
 from firstsight.records import Record
@@ -84,11 +85,10 @@ def export_model(
     if format != "openvino":
         require_packages("onnx", "the export to ONNX", ["onnx", "onnxruntime"])
     target = Path(folder).expanduser()
-    _require_free(target)
+    require_free(target)
     on_progress(f"loading {name}")
     parts = _parts(name, EncoderOptions(trust_remote_code=trust_remote_code))
-    draft = _draft_folder(target)
-    try:
+    with new_folder(target) as draft:
         suffix = ".xml" if format == "openvino" else ".onnx"
         for which, tower in (("pictures", parts.pictures), ("texts", parts.texts)):
             on_progress(f"exporting the tower of {which}")
@@ -107,9 +107,6 @@ def export_model(
             notes = (*notes, _add_tensorrt(draft, on_progress))
         (draft / "README.md").write_text(_readme(parts, parity, notes), encoding="utf-8")
         size = sum(path.stat().st_size for path in draft.rglob("*") if path.is_file())
-        _put_in_place(draft, target)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     examples = [c for c in (parity.example_pictures, parity.example_texts) if c is not None]
     return ExportReport(
         name=parts.spec.name,
@@ -139,27 +136,6 @@ def _parts(name: str, options: EncoderOptions) -> ExportParts:
     raise EncoderError(
         f"{name!r} cannot be exported: firstsight knows the towers of starter, open_clip and transformers models only"
     )
-
-
-def _require_free(target: Path) -> None:
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise EncoderError(f"{target} exists and is not an empty folder; give a new one with --out")
-
-
-def _draft_folder(target: Path) -> Path:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.parent / f".{target.name}.{os.getpid()}.draft"
-        draft.mkdir()
-    except OSError as error:
-        raise EncoderError(f"{target} cannot be written ({error}); give another folder with --out") from error
-    return draft
-
-
-def _put_in_place(draft: Path, target: Path) -> None:
-    if target.is_dir():
-        target.rmdir()  # fails if a file has appeared in it meanwhile
-    draft.rename(target)
 
 
 def _describe(parts: ExportParts, format: str, suffix: str) -> dict[str, Any]:

@@ -115,6 +115,10 @@ class StarterPictures(nn.Module):
 
     def __init__(self, tower: nn.Module, bridge: Bridge, visual: VisualPart | None = None) -> None:
         super().__init__()
+        self._share = None if visual is None else visual.share
+        if visual is not None:
+            self.register_buffer("visual_mean", torch.from_numpy(visual.mean.copy()))
+            self.register_buffer("visual_projection", torch.from_numpy(visual.projection.copy()))
         self.tower = tower
         self._names = tuple(bridge.weights)
         for name, values in bridge.weights.items():
@@ -147,7 +151,7 @@ class StarterPictures(nn.Module):
 
 
 class StarterTexts(nn.Module):
-    """The text tower and the bridge: `Bridge.texts` in torch."""
+    """The text tower and the bridge: `Bridge.texts` in torch, with zeros in place of a visual part."""
 
     def __init__(self, tower: nn.Module, bridge: Bridge, *, visual: bool = False) -> None:
         super().__init__()

@@ -136,11 +136,15 @@ class MiniLM(nn.Module):
 
     Args:
         layers: number of attention heads and width of the MLP of each layer.
+
+    Attributes:
+        sizes: the same.
     """
 
     def __init__(self, layers: Sequence[tuple[int, int]] = ((12, 1536),) * 6) -> None:
         super().__init__()
         dim = 384
+        self.sizes = tuple(layers)
         self.words, self.positions = nn.Embedding(30522, dim), nn.Embedding(512, dim)
         self.kind = nn.Parameter(torch.zeros(dim))  # the vector of token type 0, the only type used
         self.norm = nn.LayerNorm(dim, eps=1e-12)

@@ -22,7 +22,7 @@ from firstsight.encoders.export import graphs
 from firstsight.encoders.export.standalone.example import ExportedModel
 from firstsight.encoders.runtimes.probe_inputs import PROBE_TEXTS, probe_pictures
 from firstsight.encoders.starter.bridge import Bridge
-from firstsight.encoders.starter.starter_model import BRIDGE_PATH, save_starter
+from firstsight.encoders.starter.starter_model import BRIDGE_PATH, StarterModel, save_starter
 from firstsight.errors import EncoderError
 from tests.cli.calling import call_in_process, parse_json_lines
 from tests.encoders import checkpoints
@@ -55,9 +55,9 @@ def clip_onnx(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def small_starter(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A variant of starter with pictures of 64 pixels."""
+    """A variant of starter with pictures of 64 pixels and a visual part."""
     folder = tmp_path_factory.mktemp("small-starter")
-    save_starter(folder, Bridge.load(BRIDGE_PATH).weights, image_size=64)
+    save_starter(folder, Bridge.load(BRIDGE_PATH).weights, image_size=64, base=StarterModel.of_name("visual"))
     return folder
 
 
@@ -233,6 +233,7 @@ def test_a_tower_that_a_format_cannot_express_is_one_sentence(tmp_path: Path) ->
     [
         ("starter", "tflite", "format 'tflite' does not exist; choose onnx, openvino, tensorrt"),
         ("other:model", "onnx", "'other:model' cannot be exported"),
+        ("starter:multilingual", "onnx", "its tower of several languages is a program in NumPy"),
         ("starter:no-such-folder", "onnx", "no-such-folder is not a starter model"),
     ],
 )

@@ -1,0 +1,210 @@
+"""Distillation of a small starter: what is learned, measured, refused and written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import firstsight
+from firstsight.encoders.starter.bridge import Bridge
+from firstsight.encoders.starter.starter_encoder import StarterEncoder
+from firstsight.encoders.starter.starter_model import BRIDGE_PATH, StarterModel, save_starter
+from firstsight.encoders.starter.towers import MiniLM
+from firstsight.errors import EncoderError
+from firstsight.tuning.distillation.distil import distil_starter
+from firstsight.tuning.distillation.distil_settings import DistilSettings
+from firstsight.tuning.distillation.rate_schedule import rate_share
+from firstsight.tuning.distillation.student_measures import overlap, own_picture_recall
+from firstsight.tuning.distillation.text_student import kept_layers, with_layers
+from firstsight.tuning.distillation.vector_loss import vector_loss
+from firstsight.tuning.tuning_data import TuningData, TuningItem
+from tests.test_docs_python import blocks
+
+COLOURS = ("red", "blue", "green", "yellow", "white", "black", "orange", "purple")
+THINGS = ("shoe", "mug", "lamp", "chair", "shirt", "hat", "bag", "watch", "towel", "bottle")
+
+
+def drawn_catalogue(products: int) -> TuningData:
+    """Items whose pictures are drawn: a coloured shape on a background of noise."""
+    rng = np.random.default_rng(0)
+    items, pictures = [], []
+    for row in range(products):
+        colour, thing = COLOURS[row % len(COLOURS)], THINGS[(row // len(COLOURS)) % len(THINGS)]
+        size = 16 + 4 * (row % 12)
+        shape = Image.new("RGB", (size, 20 + 3 * (row % 9)), colour)
+        picture = Image.fromarray(rng.integers(0, 256, (96, 96, 3), dtype=np.uint8))
+        picture.paste(shape, (row % 40, row % 23))
+        pictures.append(picture)
+        items.append(TuningItem(f"item-{row}", f"product-{row}", {"title": f"{colour} {thing} number {row}"}, (row,)))
+    return TuningData(tuple(items), pictures, tuple(range(products)))
+
+
+@pytest.fixture(scope="module")
+def data() -> TuningData:
+    return drawn_catalogue(132)
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory, starter: StarterEncoder) -> str:
+    """A starter with pictures of 96 pixels and two text layers."""
+    folder = tmp_path_factory.mktemp("teacher")
+    tower = with_layers(starter.load_text_tower(), (0, 5))
+    save_starter(folder, Bridge.load(BRIDGE_PATH).weights, image_size=96, text_tower=tower.state_dict())
+    return f"starter:{folder}"
+
+
+@pytest.mark.slow
+def test_a_student_with_a_smaller_picture_learns_its_teachers_vectors(
+    teacher: str, data: TuningData, tmp_path: Path
+) -> None:
+    settings = DistilSettings(image_size=64, steps=30, min_overlap=0.2, max_loss=1)
+    report = distil_starter(teacher, data, tmp_path / "student", settings)
+    assert (report.refused, report.forced) == ("", False)
+    cosine = report.figure("cosine of pictures")
+    assert cosine is not None
+    assert cosine.student > cosine.untrained + 0.02
+    texts = report.figure("cosine of titles")
+    assert texts is not None
+    assert texts.student > 0.9999  # the text tower stays
+    assert report.model == f"starter:{tmp_path / 'student'}"
+    student = firstsight.load_encoder(report.model)
+    assert student.spec.image_size == 64
+    assert student.spec.fingerprint != firstsight.load_encoder(teacher).spec.fingerprint
+    stored = json.loads((tmp_path / "student" / "distillation.json").read_text())
+    assert stored["figures"][0]["student"] == report.figures[0].student
+    assert "| cosine of pictures | 1.000 |" in (tmp_path / "student" / "README.md").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["student"]
+
+
+@pytest.mark.slow
+def test_a_student_with_fewer_layers_learns_its_teachers_vectors(teacher: str, data: TuningData) -> None:
+    settings = DistilSettings(text_layers=1, text_steps=9, min_overlap=0.1, max_loss=1)
+    report = distil_starter(teacher, data, None, settings)
+    cosine = report.figure("cosine of titles")
+    assert cosine is not None
+    assert cosine.student > cosine.untrained
+    assert report.text_tower == ((12, 1536),)
+    assert report.parameters_before - report.parameters_after == 1_774_464  # one layer
+    assert report.model is None
+
+
+@pytest.mark.slow
+def test_a_student_below_the_bound_is_refused_with_its_figure_and_written_only_by_force(
+    teacher: str, data: TuningData, tmp_path: Path
+) -> None:
+    settings = DistilSettings(image_size=64, prune=0.5, steps=1, text_steps=1, min_overlap=1.0)
+    report = distil_starter(teacher, data, tmp_path / "student", settings, force=False)
+    assert "overlap@10 of titles with the teacher is 0." in report.refused
+    assert "overlap@10 of pictures with the teacher is 0." in report.refused
+    assert (report.model, list(tmp_path.iterdir())) == (None, [])
+    assert sum(heads for heads, _ in report.text_tower) == 12
+    assert sum(units for _, units in report.text_tower) == 1536
+    forced = distil_starter(teacher, drawn_catalogue(12), tmp_path / "student", settings, force=True)
+    assert forced.forced
+    assert "held-out products are too few" in forced.refused
+    assert "although it was refused" in (tmp_path / "student" / "README.md").read_text()
+    loaded = StarterEncoder(model=StarterModel.of_folder(str(tmp_path / "student")))
+    assert loaded.encode_texts(["red shoe"]).shape == (1, 384)
+
+
+def test_few_products_are_refused_before_any_work(teacher: str, tmp_path: Path) -> None:
+    report = distil_starter(teacher, drawn_catalogue(60), tmp_path / "student", DistilSettings(image_size=64))
+    assert report.refused.endswith("held-out products are too few to judge a student (required: 30)")
+    assert (report.figures, list(tmp_path.iterdir())) == ((), [])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "nothing would become smaller"),
+        ({"image_size": 20}, "image size 20 is out of range; choose 64 to 512"),
+        ({"text_layers": 0}, "0 text layers are not possible"),
+        ({"prune": 1.0}, r"share 1\.0 to prune is out of range"),
+        ({"prune": 0.5, "min_overlap": 2}, "min_overlap 2 is out of range; choose 0 to 1"),
+        ({"prune": 0.5, "steps": 0}, "steps 0 must be at least 1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(EncoderError, match=message):
+        DistilSettings(**settings)  # type: ignore[arg-type]
+
+
+def test_a_pruned_student_must_keep_more_neighbours_than_a_distilled_one() -> None:
+    assert DistilSettings(image_size=192).required_overlap == 0.6
+    assert DistilSettings(prune=0.5).required_overlap == 0.8
+    assert DistilSettings(prune=0.5, min_overlap=0.7).required_overlap == 0.7
+
+
+def test_impossible_students_are_refused(teacher: str, data: TuningData, tmp_path: Path) -> None:
+    with pytest.raises(EncoderError, match="cannot be distilled; choose starter"):
+        distil_starter("open_clip:ViT-B-32", data, None, DistilSettings(image_size=64))
+    with pytest.raises(EncoderError, match="image size 128 is larger than the teacher's 96"):
+        distil_starter(teacher, data, None, DistilSettings(image_size=128))
+    with pytest.raises(EncoderError, match="3 text layers are not possible; the text tower has 2"):
+        distil_starter(teacher, data, None, DistilSettings(text_layers=3))
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(EncoderError, match="exists and is not an empty folder"):
+        distil_starter(teacher, data, tmp_path, DistilSettings(image_size=64))
+
+
+def test_the_first_and_the_last_layer_are_kept() -> None:
+    assert kept_layers(6, 3) == (0, 2, 5)
+    assert kept_layers(6, 6) == (0, 1, 2, 3, 4, 5)
+    assert kept_layers(6, 1) == (0,)
+
+
+def test_a_tower_with_all_its_layers_is_unchanged() -> None:
+    import torch
+
+    torch.manual_seed(0)
+    tower = MiniLM([(2, 64), (3, 32)]).eval()
+    ids, mask = torch.tensor([[101, 2000, 102]]), torch.ones(1, 3, dtype=torch.int64)
+    assert torch.equal(with_layers(tower, (0, 1))(ids, mask), tower(ids, mask))
+    assert with_layers(tower, (1,)).sizes == ((3, 32),)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 9, 10, 150])
+def test_the_rate_rises_and_falls_for_any_number_of_steps(steps: int) -> None:
+    rates = [rate_share(step, steps) for step in range(steps)]
+    assert all(0 < rate <= 1 for rate in rates)
+    assert max(rates) == 1.0
+    assert rates[-1] < 0.4 or steps < 9
+
+
+def test_overlap_counts_common_neighbours() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(40, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert overlap(vectors, vectors).tolist() == [1.0] * 40
+    assert overlap(-vectors, vectors).mean() == 1.0  # similarities between rows are the same
+    mixed = overlap(rng.permutation(vectors), vectors)
+    assert 0.1 < mixed.mean() < 0.4  # 10 of 39 by chance
+
+
+def test_own_picture_recall_finds_any_picture_of_the_title() -> None:
+    pictures = np.eye(4, dtype=np.float32)
+    texts = pictures[[0, 1]]
+    assert own_picture_recall(texts, pictures, [[0], [2]], k=1).tolist() == [1.0, 0.0]
+
+
+def test_the_loss_is_zero_only_for_the_teachers_vectors() -> None:
+    import torch
+
+    teacher = torch.nn.functional.normalize(torch.randn(9, 5, generator=torch.Generator().manual_seed(0)), dim=1)
+    assert vector_loss(teacher, teacher).item() == pytest.approx(0, abs=1e-5)
+    assert vector_loss(teacher.roll(1, 0), teacher).item() > 0.1
+    assert vector_loss(teacher[:1], teacher[:1]).item() == pytest.approx(0, abs=1e-5)
+
+
+def test_the_python_block_of_the_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (block,) = blocks("smaller-models.md")
+    exec(block, {})
+    assert capsys.readouterr().out.endswith("held-out products are too few to judge a student (required: 30)\n")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,1 @@
+"""Distillation: a smaller student learns its teacher's vectors of one's own pictures and titles, without labels."""

@@ -1,0 +1,64 @@
+"""Settings of a distillation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from firstsight.encoders.starter.starter_model import IMAGE_SIZES
+from firstsight.errors import EncoderError
+
+MIN_OVERLAP: Final = 0.6
+"""Least share of the teacher's ten nearest neighbours that a distilled student keeps on held-out products."""
+
+MIN_PRUNED_OVERLAP: Final = 0.8
+"""The same for a pruned student, which has the teacher's own weights."""
+
+
+@dataclass(frozen=True)
+class DistilSettings:
+    """Settings of a distillation; at least one of the first three makes the student smaller.
+
+    Raises:
+        EncoderError: a value is out of range, or nothing would become smaller.
+    """
+
+    image_size: int | None = None  # side of the student's input picture in pixels; None: the teacher's
+    text_layers: int | None = None  # layers of the student's text tower; None: the teacher's
+    prune: float | None = None  # share of the heads and MLP units of the text tower to remove, 0 to 1
+    steps: int = 150  # updates of the bridge
+    text_steps: int = 150  # updates of the text tower, at least three passes over the texts
+    min_overlap: float | None = None  # bound of overlap@10; None: .8 with `prune`, else .6
+    max_loss: float = 0.05  # greatest allowed loss of title -> own picture R@10, 0 to 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.image_size is None and self.text_layers is None and self.prune is None:
+            raise EncoderError("nothing would become smaller: give an image size, a number of text layers or a share")
+        if self.image_size is not None and self.image_size not in IMAGE_SIZES:
+            raise EncoderError(
+                f"image size {self.image_size} is out of range; choose {IMAGE_SIZES[0]} to {IMAGE_SIZES[-1]}"
+            )
+        if self.text_layers is not None and self.text_layers < 1:
+            raise EncoderError(f"{self.text_layers} text layers are not possible; choose 1 or more")
+        if self.prune is not None and not 0 < self.prune < 1:
+            raise EncoderError(f"share {self.prune} to prune is out of range; choose above 0 and below 1")
+        for name in ("min_overlap", "max_loss"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise EncoderError(f"{name} {value} is out of range; choose 0 to 1")
+        for name in ("steps", "text_steps"):
+            if getattr(self, name) < 1:
+                raise EncoderError(f"{name} {getattr(self, name)} must be at least 1")
+
+    @property
+    def required_overlap(self) -> float:
+        """The bound of overlap@10."""
+        if self.min_overlap is not None:
+            return self.min_overlap
+        return MIN_OVERLAP if self.prune is None else MIN_PRUNED_OVERLAP
+
+    @property
+    def changes_texts(self) -> bool:
+        """Whether the student has another text tower."""
+        return self.text_layers is not None or self.prune is not None
