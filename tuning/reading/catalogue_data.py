@@ -33,7 +33,7 @@ SHOWN_FAILURES: Final = 5
 
 @dataclass(frozen=True)
 class ReadReport(Record):
-    """What was read from a catalogue.
+    """Data read from a catalogue.
 
     Attributes:
         items: items with a picture and a phrase.
