@@ -28,6 +28,7 @@ from firstsight.storage.sql.conditions import IDS_PER_LOOKUP, is_in
 from firstsight.storage.store import Store
 from firstsight.storage.tables import KEYS, PARTS, Part, vector_type, views_schema
 from firstsight.storage.vector_format import to_float32
+from firstsight.storage.vector_sets import base_name
 
 T = TypeVar("T")
 
@@ -292,7 +293,7 @@ def reading(store: Store) -> Iterator[None]:
 def row_ids(table: Table, condition: str | None, rows: int) -> Iterator[list[int]]:
     """Yield the ids of the rows that fulfil a condition, in lists of `rows`."""
     search = table.search() if condition is None else table.search().where(condition)
-    batches = search.select([KEYS[table.name]]).with_row_id(True).limit(None).to_batches(BATCH_ROWS)
+    batches = search.select([KEYS[base_name(table.name)]]).with_row_id(True).limit(None).to_batches(BATCH_ROWS)
     ids: Iterator[Any] = (row_id for batch in batches for row_id in batch["_rowid"].to_pylist())
     return _chunks(ids, rows)
 

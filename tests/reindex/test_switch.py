@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -31,6 +32,18 @@ def test_an_open_database_follows_a_switch_and_a_rollback(db: firstsight.Databas
     assert db.encoders.rollback().after == OLD
     assert [(r.item_id, r.score) for r in reader.search("thing number 3", k=5)] == before
     assert reader.encoder.spec.name == OLD
+
+
+@pytest.mark.parametrize("of", ["items", "views", "shots"])
+def test_exports_read_the_set_in_force(db: firstsight.Database, of: Literal["items", "views", "shots"]) -> None:
+    before = db.to_arrow(of=of).read_all()
+    db.encoders.reindex(NEW)
+    db.encoders.switch()
+    after = db.to_arrow(of=of).read_all()
+    plain = [name for name in before.schema.names if not name.endswith("vector")]
+    assert after.select(plain).sort_by(plain[0]).equals(before.select(plain).sort_by(plain[0]))
+    if of != "shots":
+        assert db.vectors(of=of).matrix.shape == (len(after), 24)
 
 
 def test_the_states_of_both_encoders_are_listed(db: firstsight.Database) -> None:
