@@ -48,6 +48,11 @@ def read_reduction_row(location: TableLocation) -> dict[str, Any] | None:
     return rows[0] if rows else None
 
 
+def has_reduction(location: TableLocation) -> bool:
+    """Whether a vector set of the database has fewer dimensions than its encoder."""
+    return open_side_table(location, TABLE) is not None
+
+
 def describe_reduction(location: TableLocation, fingerprint: str) -> dict[str, Any] | None:
     """Method, dimensions and recall of the matrix behind the vectors of a database; None for whole vectors.
 

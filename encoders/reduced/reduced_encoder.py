@@ -20,7 +20,7 @@ class ReducedEncoder:
     """
 
     def __init__(self, encoder: Encoder, reduction: Reduction) -> None:
-        self._encoder = encoder
+        self.whole: Encoder = encoder  # without the matrix
         self.reduction = reduction
         self._spec = reduced_spec(encoder.spec, reduction)
 
@@ -32,15 +32,15 @@ class ReducedEncoder:
     @property
     def runtime(self) -> str:
         """The runtime of the encoder inside, for the record of an index run; empty if it has none."""
-        return str(getattr(self._encoder, "runtime", ""))
+        return str(getattr(self.whole, "runtime", ""))
 
     def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
         """(n, k) float32 unit rows; see `Encoder.encode_images`."""
-        return self.reduction.apply(self._encoder.encode_images(images))
+        return self.reduction.apply(self.whole.encode_images(images))
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """(n, k) float32 unit rows; see `Encoder.encode_texts`."""
-        return self.reduction.apply(self._encoder.encode_texts(texts))
+        return self.reduction.apply(self.whole.encode_texts(texts))
 
 
 def reduced_spec(spec: EncoderSpec, reduction: Reduction) -> EncoderSpec:
@@ -52,9 +52,11 @@ def reduced_spec(spec: EncoderSpec, reduction: Reduction) -> EncoderSpec:
 def wrap_for_database(store: TableLocation, stored: EncoderSpec, encoder: Encoder) -> Encoder:
     """Put the matrix of a database behind an encoder; without a matrix that fits, return the encoder.
 
+    A matrix belongs to one vector set: an encoder stays whole for the other set of the database.
+
     Args:
         store: the database.
-        stored: the specification that the database is bound to.
+        stored: the specification of a vector set.
         encoder: the loaded encoder.
 
     Raises:
@@ -63,7 +65,8 @@ def wrap_for_database(store: TableLocation, stored: EncoderSpec, encoder: Encode
     if encoder.spec.fingerprint == stored.fingerprint:
         return encoder
     row = read_reduction_row(store)
-    if row is None or row["base_fingerprint"] != encoder.spec.fingerprint:
+    made_by = None if row is None else (row["base_fingerprint"], row["fingerprint"])
+    if row is None or made_by != (encoder.spec.fingerprint, stored.fingerprint):
         return encoder
     try:
         reduction = Reduction.from_bytes(row["method"], bytes(row["matrix"]), encoder.spec.dim, stored.dim)

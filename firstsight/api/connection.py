@@ -96,7 +96,7 @@ class Connection:
         Raises:
             EncoderError: the encoder cannot be loaded, or its name stands for another version by now.
         """
-        known = self._encoders.get(spec.fingerprint)
+        known = self._encoders.get(spec.fingerprint) or self._made_of_loaded(spec)
         if known is not None:
             return known
         encoder = self.load_named(spec.name)
@@ -109,6 +109,17 @@ class Connection:
             )
         self.keep_encoder(encoder)
         return encoder
+
+    def _made_of_loaded(self, spec: EncoderSpec) -> Encoder | None:
+        """A loaded encoder with or without the matrix of the database, so that no model is loaded twice."""
+        for loaded in list(self._encoders.values()):
+            whole = loaded.whole if isinstance(loaded, ReducedEncoder) else loaded
+            if whole.spec.name == spec.name and self._store is not None:
+                found = wrap_for_database(self._store, spec, whole)
+                if found.spec.fingerprint == spec.fingerprint:
+                    self.keep_encoder(found)
+                    return found
+        return None
 
     def followed_encoders(self) -> FollowedEncoders | None:
         """The names of the encoders at the last call, without a refresh; None before the first one."""

@@ -15,12 +15,14 @@ from firstsight.api.connection import Connection, SetConnection
 from firstsight.api.models.dependent_models import DependentModel, models_of_other_encoders
 from firstsight.api.models.personal_search import PersonalSearch
 from firstsight.encoders.base import Encoder
+from firstsight.encoders.reduced.reduced_encoder import wrap_for_database
 from firstsight.errors import EncoderError, QueryError, StoreError
 from firstsight.keywords import check_texts
 from firstsight.records import Record
 from firstsight.storage.indexes.text_index import index_texts, stored_language
 from firstsight.storage.indexes.upkeep import run_upkeep
 from firstsight.storage.recovery import recover
+from firstsight.storage.reduction_table import has_reduction
 from firstsight.storage.sets.set_changes import drop_set, put_in_force
 from firstsight.storage.sets.standby_rows import count_gaps, find_gaps, sync_standby
 from firstsight.storage.store import Store
@@ -78,7 +80,8 @@ class Encoders:
         """Make the vectors of another encoder for all items, beside those in force; searches do not change.
 
         Each medium is opened once. The writer lock is held only for the write of each batch, so index runs go on; what
-        they write meanwhile gets both vectors. A killed or stopped run continues at the next call.
+        they write meanwhile gets both vectors. A killed or stopped run continues at the next call. New vectors have all
+        dimensions of the encoder, also where those in force are reduced: so the encoder in force gives whole vectors.
 
         Args:
             encoder: name, as for `load_encoder`, or an encoder.
@@ -100,9 +103,11 @@ class Encoders:
 
         connection = self._connection
         store = connection.open()
-        if isinstance(encoder, str) and store.spec.name in _names(encoder):
-            _refuse_encoder_in_force(store)
+        if isinstance(encoder, str) and store.spec.name in _names(encoder) and not has_reduction(store):
+            _refuse_encoder_in_force(store)  # before its weights are loaded
         loaded = connection.load_named(encoder) if isinstance(encoder, str) else encoder
+        if (standby := store.standby) is not None:  # it may have the reduced vectors of the same encoder
+            loaded = wrap_for_database(store, standby.spec, loaded)
         if loaded.spec.fingerprint == store.spec.fingerprint:
             _refuse_encoder_in_force(store)
         connection.keep_encoder(loaded)

@@ -25,7 +25,7 @@ def rows_of_set(db: str | Path, number: int) -> tuple[Rows, Rows]:
     return found[0], found[1]
 
 
-def assert_complete(db: str | Path, numbers: tuple[int, int] = (0, 1)) -> None:
+def assert_complete(db: str | Path, numbers: tuple[int, int] = (0, 1), atol: float = 1e-5) -> None:
     """Check that two sets have the same rows but for vectors, and that each item's vector is that of its views."""
     (items, views), (other_items, other_views) = (rows_of_set(db, number) for number in numbers)
     assert plain(items) == plain(other_items)
@@ -39,7 +39,7 @@ def assert_complete(db: str | Path, numbers: tuple[int, int] = (0, 1)) -> None:
                 for view in own:
                     parts.setdefault(view["part"], []).append(view["vector"])
                 means = [unit(np.mean(np.array(vectors, np.float32), axis=0)) for vectors in parts.values()]
-                np.testing.assert_allclose(row["vector"], unit(np.sum(means, axis=0)), atol=1e-5)
+                np.testing.assert_allclose(row["vector"], unit(np.sum(means, axis=0)), atol=atol)
 
 
 def plain(rows: Rows) -> Rows:
