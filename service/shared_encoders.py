@@ -13,6 +13,7 @@ import firstsight
 from firstsight import Database
 from firstsight.database import follow_encoders, open_tables, release_tables
 from firstsight.encoders.base import Encoder
+from firstsight.encoders.reduced.reduced_encoder import ReducedEncoder
 from firstsight.encoders.registry import load_with_options
 from firstsight.errors import FirstsightError, MissingDatabaseError
 from firstsight.service.batching.batching_encoder import BatchingEncoder, time_limit
@@ -39,6 +40,9 @@ class SharedEncoder:
 class SharedEncoders:
     """Loads each encoder of a database once, and follows switches; thread-safe.
 
+    A database with reduced vectors uses its encoder behind a matrix, and perhaps whole in its other set of vectors: two
+    shared encoders over one model. Databases put the matrix behind an encoder themselves, so they get the whole one.
+
     Args:
         settings: address, encoder and limits.
         metrics: counts the time in the encoders.
@@ -48,8 +52,9 @@ class SharedEncoders:
         self._settings = settings
         self._metrics = metrics
         self._loading = threading.Lock()
-        self._loaded: dict[str, SharedEncoder] = {}  # by the encoder's name
-        self._in_force = ""
+        self._whole: dict[str, Encoder] = {}  # by name, without queues
+        self._loaded: dict[str, SharedEncoder] = {}  # by fingerprint
+        self._in_force = ""  # its fingerprint
         self._checking = threading.Lock()
         self._checked_at = 0.0
         self._probe: Database | None = None  # guarded by _checking
@@ -86,24 +91,22 @@ class SharedEncoders:
         return self._loaded[self._in_force]
 
     def named(self, name: str) -> Encoder:
-        """The encoder of a name, loaded at its first use; databases call this when they follow a switch.
+        """The whole encoder of a name, loaded at its first use; databases call this when they follow a switch.
 
         Raises:
             EncoderError: the encoder cannot be loaded.
         """
         with self._loading:
-            if name not in self._loaded:
-                self._add(load_with_options(name, self._settings.encoder_options))
-            return self._loaded[name].timed
+            return self._share(self._load(name)).timed
 
     def note(self, database: Database) -> None:
         """Take over what a request has seen of the sets: which encoder is in force, and which may be next."""
         state = follow_encoders(database, self.named)
         if state is None:
             return
-        if state.in_force in self._loaded:
-            self._in_force = state.in_force
-        if state.next and state.next not in self._loaded and state.next not in self._preloading:
+        if state.fingerprint in self._loaded:
+            self._in_force = state.fingerprint
+        if state.next and state.next not in self._whole and state.next not in self._preloading:
             self._preloading.add(state.next)
             threading.Thread(target=self._preload, args=(state.next,), daemon=True).start()
 
@@ -120,19 +123,26 @@ class SharedEncoders:
         database = firstsight.open(settings.db, encoder=settings.encoder, encoder_options=settings.encoder_options)
         loaded = database.encoder
         with self._loading:
-            self._add(loaded)
-        self._in_force = loaded.spec.name
+            self._whole[loaded.spec.name] = loaded.whole if isinstance(loaded, ReducedEncoder) else loaded
+            self._share(loaded)
+        self._in_force = loaded.spec.fingerprint
 
     def _look_up(self) -> None:
         if self._probe is None:
             self._probe = firstsight.open(self._settings.db)
+            follow_encoders(self._probe, self._load_alone)
         try:
-            spec = open_tables(self._probe).spec
+            fingerprint = open_tables(self._probe).spec.fingerprint
+            if fingerprint not in self._loaded:
+                loaded = self._probe.encoder
+                fingerprint = loaded.spec.fingerprint
+                with self._loading:
+                    self._share(loaded)
+            self._in_force = fingerprint
         except MissingDatabaseError:
             return
-        release_tables(self._probe)
-        self.named(spec.name)
-        self._in_force = spec.name
+        finally:
+            release_tables(self._probe)
 
     def _preload(self, name: str) -> None:
         """Load the encoder that a switch may put in force, so that no search waits for it then."""
@@ -141,14 +151,26 @@ class SharedEncoders:
         except FirstsightError as error:
             LOG.warning("the encoder %s, which is not in force, cannot be loaded: %s", name, error)
 
-    def _add(self, encoder: Encoder) -> None:
-        if encoder.spec.name not in self._loaded:
+    def _load_alone(self, name: str) -> Encoder:
+        with self._loading:
+            return self._load(name)
+
+    def _load(self, name: str) -> Encoder:
+        if name not in self._whole:
+            self._whole[name] = load_with_options(name, self._settings.encoder_options)
+        return self._whole[name]
+
+    def _share(self, encoder: Encoder) -> SharedEncoder:
+        """The encoder with its queues; the caller holds the lock of loading."""
+        key = encoder.spec.fingerprint
+        if key not in self._loaded:
             batching = BatchingEncoder(
                 PassTimingEncoder(encoder, self._metrics),
                 self._settings.batching,
                 PrometheusBatchMetrics(self._metrics),
             )
-            self._loaded[encoder.spec.name] = SharedEncoder(batching, WaitTimingEncoder(batching))
+            self._loaded[key] = SharedEncoder(batching, WaitTimingEncoder(batching))
+        return self._loaded[key]
 
 
 def warm_up(encoder: Encoder) -> None:

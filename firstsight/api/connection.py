@@ -26,10 +26,10 @@ FIT_WAIT_S = 60.0
 
 
 class FollowedEncoders(NamedTuple):
-    """The encoders of a database, by their names, as the last call has seen them."""
+    """The encoders of a database, as the last call has seen them."""
 
-    in_force: str
-    next: str  # the ready one that a switch would put in force; empty without one
+    fingerprint: str  # of the one in force
+    next: str  # name of the ready one that a switch would put in force; empty without one
 
 
 class Connection:
@@ -122,13 +122,13 @@ class Connection:
         return None
 
     def followed_encoders(self) -> FollowedEncoders | None:
-        """The names of the encoders at the last call, without a refresh; None before the first one."""
+        """The encoders at the last call, without a refresh; None before the first one."""
         store = self._store
         if store is None:
             return None
         standby = None if store.sets is None else store.sets.standby
         ready = standby is not None and standby.state == "ready"
-        return FollowedEncoders(store.spec.name, standby.encoder if standby is not None and ready else "")
+        return FollowedEncoders(store.spec.fingerprint, standby.encoder if standby is not None and ready else "")
 
     def keep_encoder(self, encoder: Encoder) -> None:
         """Keep a loaded encoder for the vectors that it has made, or will make."""

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 import firstsight
-from firstsight.encoders.base import Vectors
+from firstsight.encoders import registry
+from firstsight.encoders.base import Encoder, ImageInput, Vectors
+from firstsight.encoders.encoder_options import EncoderOptions
 from firstsight.service.service_settings import ServiceSettings
+from tests.indexer.test_reduced_vectors import DIM, ROWS, WordEncoder
 from tests.reindex.conftest import NEW, OLD, NamedColours, loaded
 from tests.reindex.vector_sets import assert_complete
 from tests.service.conftest import serving, until
@@ -27,7 +34,7 @@ def test_searches_embeddings_and_posted_items_follow_a_switch(db: firstsight.Dat
         db.encoders.reindex(NEW)
         assert found(client) == old
         service = client.app.state.service  # type: ignore[attr-defined]
-        until(lambda: NEW in service.databases._encoders._loaded)  # before the switch, so that no search waits for it
+        until(lambda: NEW in service.databases._encoders._whole)  # before the switch, so that no search waits for it
         db.encoders.switch()
         assert found(client)[0] == "item-3"
         expected = [result.item_id for result in db.search("thing number 3", k=12)]
@@ -42,6 +49,33 @@ def test_searches_embeddings_and_posted_items_follow_a_switch(db: firstsight.Dat
         until(lambda: len(embedding(client)) == 16)
     assert len([encoder for encoder in loaded if encoder.spec.name == NEW]) <= 2  # of the service, and of this process
     assert_complete(db.uri)
+
+
+def test_a_service_follows_between_reduced_and_whole_vectors_of_one_encoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Encoder] = []
+
+    class PictureWords(WordEncoder):
+        def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
+            return self.encode_texts(["picture"] * len(images))
+
+    def load(model: str, options: EncoderOptions) -> Encoder:
+        made.append(PictureWords())
+        made[-1].spec = replace(made[-1].spec, name="words:1")  # type: ignore[misc]
+        return made[-1]
+
+    monkeypatch.setitem(registry.FAMILIES, "words", load)
+    db = firstsight.open(tmp_path / "db", encoder="words:1")
+    db.index(ROWS, dimensions=16)
+    db.encoders.reindex("words:1")
+    own = len(made)
+    with serving(ServiceSettings(db=db.uri, threads=2)) as client:
+        for dim in (16, DIM, 16):
+            assert found(client, "green mug")[0] == "green-mug"
+            until(lambda dim=dim: len(embedding(client)) == dim)  # type: ignore[misc]
+            db.encoders.switch()
+    assert len(made) == own + 1
 
 
 def embedding(client: Any) -> list[float]:
