@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from firstsight.encoders.base import Vectors
-from firstsight.errors import QueryError
+from firstsight.errors import EncoderMismatchError, QueryError
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.models.text_vectors import MAX_CHARACTERS, content_vectors
 from firstsight.recommend.sequence.sequence_recommender import SequenceRecommender
@@ -48,11 +48,17 @@ def project_items(store: Store) -> ProjectedItems:
 
 
 def project_new_items(store: Store) -> None:
-    """Project items that are newer than the last projection, if there was one; the caller holds the writer lock."""
+    """Project items that are newer than the last projection, if there was one; the caller holds the writer lock.
+
+    With a model of another encoder, after a switch or a rollback, nothing is written.
+    """
     version = projected_version(store)
     if version is None:
         return
-    stored = read_stored_model(store)
+    try:
+        stored = read_stored_model(store)
+    except EncoderMismatchError:
+        return
     if stored is not None and stored.described.version == version:
         write_projections(store, version, stored.described.settings.width, _Projection(stored))
 

@@ -41,9 +41,15 @@ def query_id(text: str, fingerprint: str) -> str:
     return hashlib.blake2b(f"{fingerprint}\n{text}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
+def _table_name(store: Store) -> str:
+    """The table for the encoder in force: an encoder of another dimension, after a switch, has a table of its own."""
+    table, dim = open_side_table(store, TABLE), store.spec.dim
+    return TABLE if table is None or table.schema.field("vector").type == vector_type(dim) else f"{TABLE}_{dim}"
+
+
 def read_query_vectors(store: Store, texts: Sequence[str]) -> dict[str, Vectors]:
     """Read the stored vectors of queries, (dim,) float32 each; texts without one are missing."""
-    table = open_side_table(store, TABLE)
+    table = open_side_table(store, _table_name(store))
     if table is None:
         return {}
     text_of = {query_id(text, store.spec.fingerprint): text for text in texts}
@@ -70,8 +76,9 @@ def store_query_vectors(store: Store, vectors: Mapping[str, Vectors], *, wait_s:
         for text, vector in vectors.items()
     ]
     with store.writing(wait_s):
-        upsert(store, TABLE, query_vectors_schema(store.spec.dim), "query_id", rows)
-        table = open_side_table(store, TABLE)
+        name = _table_name(store)
+        upsert(store, name, query_vectors_schema(store.spec.dim), "query_id", rows)
+        table = open_side_table(store, name)
         if table is not None:
             merge_small_files(store, table)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
@@ -65,7 +66,7 @@ def _in_use(store: Store, spec: ShelfSpec[Any]) -> list[tuple[int, str, dict[str
     if table is None:
         return []
     columns: list[str] = [
-        name for name in ("version", "fingerprint", "kind", "policy_id") if name in table.schema.names
+        name for name in ("version", "fingerprint", "kind", "policy_id", "figures") if name in table.schema.names
     ]
     rows = table.search().where(spec.flag).select(columns).limit(None).to_arrow().to_pylist()
     return [(int(row["version"]), str(row["fingerprint"]), row) for row in sorted(rows, key=lambda r: r["version"])]
@@ -76,5 +77,10 @@ def _kind(spec: ShelfSpec[Any]) -> str:
 
 
 def _command(spec: ShelfSpec[Any], row: dict[str, Any]) -> str:
-    """A zero-shot head is made from the prompts of its policy; the next scoring does it."""
-    return "firstsight safety score" if row.get("kind") == "zero_shot" else spec.fit_command
+    if row.get("kind") == "zero_shot":  # made from the prompts of its policy, by the next scoring
+        return "firstsight safety score"
+    if row.get("kind") == "head":
+        return f"{spec.fit_command} LABELS.csv"
+    if spec.table == "cold_start_models" and json.loads(row["figures"]).get("tuned"):  # it has a content map
+        return f"{spec.fit_command} --tune"
+    return spec.fit_command
