@@ -8,8 +8,8 @@ from typing import Final, Literal
 from firstsight.errors import EncoderError
 
 Method = Literal["bridge", "lora", "lit", "full"]
-"""What is trained: the bridge of `starter`; low-rank adapters of both towers (Hu et al., "LoRA", 2022); the text tower
-alone (Zhai et al., "LiT", 2022); every weight."""
+"""What is trained: the bridge of `starter`; low-rank adapters (Hu et al., "LoRA", 2022) of both towers, or of the text
+tower of `starter` together with its bridge; the text tower alone (Zhai et al., "LiT", 2022); every weight."""
 
 METHODS: Final = ("bridge", "lora", "lit", "full")
 
@@ -25,7 +25,7 @@ class TuneSettings:
     method: Method | None = None  # starter: bridge; others: lora
     share: float = 0.5  # of the tuned weights in the result, 0 to 1 (WiSE-FT)
     folds: int = 4  # of products, for the held-out figures
-    seeds: int | None = None  # runs whose weights are averaged: 3 for the bridge, 1 for others
+    seeds: int | None = None  # runs whose weights are averaged: 3 for the bridge alone, 1 for others
     steps: int | None = None  # updates of the weights
     batch_size: int | None = None  # pictures in one contrastive batch, on all processes together
     micro_batch: int | None = None  # pictures that are in memory with their gradients; None: the whole batch

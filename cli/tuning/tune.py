@@ -42,7 +42,8 @@ class TrainingFlags:
         panels.training(
             "--method",
             metavar="NAME",
-            help="Weights to train: bridge (starter), lora, lit or full. By default bridge for starter, else lora.",
+            help="Weights to train: bridge or lora (starter), lora, lit or full (others). By default bridge for "
+            "starter, else lora.",
         ),
     ] = None
     share: Annotated[

@@ -26,7 +26,12 @@ RunCommands: TypeAlias = Callable[..., list[tuple[int, str, str]]]
 
 SAMPLE_MEDIA = ROOT / "sample_media"
 
-NEED_AN_EXTRA = {"firstsight.retrieval.rerank.lambdamart", "firstsight.service"}
+NEED_AN_EXTRA = {
+    "firstsight.retrieval.rerank.lambdamart",
+    "firstsight.service",
+    "firstsight.tuning.networks.adapters",
+    "firstsight.tuning.starter.text_adapters",
+}
 """Modules that cannot be imported without an extra."""
 
 # Python imports this file at its start, also in the child processes that decode media.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
@@ -32,12 +32,20 @@ WEIGHT_DECAY: Final = 0.05
 DEVIATION_FLOOR: Final = 1e-3
 
 
+class RowVectors(Protocol):
+    """(m, 384) unit rows: a tensor, or rows that are computed with gradients at each access."""
+
+    def __getitem__(self, rows: Tensor, /) -> Tensor:
+        """Return (n, 384) for n rows."""
+        ...
+
+
 @dataclass(frozen=True)
 class KindVectors:
-    """A kind of phrases with the text vectors of its phrases, (m, 384) unit rows, and its weight in the loss."""
+    """A kind of phrases with the text vectors of its phrases and its weight in the loss."""
 
     kind: PhraseKind
-    vectors: Tensor
+    vectors: RowVectors
     weight: float = 1.0
 
 
@@ -73,9 +81,10 @@ def train_bridge(
     logits: NDArray[np.float32],
     pictures: ItemPictures,
     kinds: Sequence[KindVectors],
-    clicks: tuple[QueryClicks, Tensor] | None,
+    clicks: tuple[QueryClicks, RowVectors] | None,
     settings: BridgeSettings,
     seed: int,
+    text_weights: Sequence[Tensor] = (),
 ) -> BridgeWeights:
     """Train the bridge on, so that pictures come near to the phrases of their items.
 
@@ -90,6 +99,7 @@ def train_bridge(
         clicks: queries with clicked items and the (q, 384) unit vectors of the queries.
         settings: of this training.
         seed: random seed.
+        text_weights: weights of the text vectors that are trained with the bridge, in place.
 
     Returns:
         The trained weights; the others of `base` are not in it.
@@ -100,7 +110,8 @@ def train_bridge(
     inputs = torch.from_numpy(np.ascontiguousarray(features))
     deviation = inputs.std(dim=0, correction=0) + DEVIATION_FLOOR
     weights = {name: torch.from_numpy(base[name].copy()).requires_grad_() for name in TRAINED}
-    optimizer = torch.optim.AdamW(weights.values(), settings.learning_rate, weight_decay=WEIGHT_DECAY, fused=True)
+    learned = [*weights.values(), *text_weights]
+    optimizer = torch.optim.AdamW(learned, settings.learning_rate, weight_decay=WEIGHT_DECAY, fused=True)
     size = min(settings.batch_size, len(pictures.rows))
     order: list[int] = []
     for _ in range(settings.steps):
@@ -130,7 +141,7 @@ def batch_loss(
     items: NDArray[np.int64],
     shared: NDArray[np.bool_],
     kinds: Sequence[KindVectors],
-    clicks: tuple[QueryClicks, Tensor] | None,
+    clicks: tuple[QueryClicks, RowVectors] | None,
     generator: np.random.Generator,
 ) -> Tensor:
     """Sum the contrastive losses of all kinds over a batch.

@@ -1,11 +1,11 @@
-"""Trainer of the `starter` encoder: its bridge, on tower outputs that are computed once."""
+"""Trainer of the `starter` encoder: its bridge on tower outputs that are computed once, or with LoRA in its texts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from firstsight.tuning.starter.bridge_network import (
     BridgeSettings,
     BridgeWeights,
     KindVectors,
+    RowVectors,
     average,
     complete,
     mix,
@@ -31,6 +32,9 @@ from firstsight.tuning.starter.tower_outputs import TowerOutputs
 from firstsight.tuning.tune_settings import TuneSettings
 from firstsight.tuning.tuning_data import TuningData
 
+if TYPE_CHECKING:
+    from firstsight.tuning.starter.text_adapters import AdaptedTextTower, ChangedTexts, WeightChanges
+
 STEPS: Final = 25
 BATCH_SIZE: Final = 192
 LEARNING_RATE: Final = 3e-4
@@ -38,6 +42,10 @@ LEARNING_RATE: Final = 3e-4
 SIDE_WEIGHT: Final = 0.3
 """Weight of other columns than the category and the joined ones: they must not outweigh titles."""
 SEEDS: Final = 3
+LORA_SEEDS: Final = 1
+"""A training of the text tower takes ten times as long as one of the bridge."""
+
+METHODS: Final = ("bridge", "lora")
 
 
 class BridgeTrainer:
@@ -48,12 +56,13 @@ class BridgeTrainer:
         options: runtime and threads of the towers.
         data: the catalogue.
         general_pictures: pictures of the forgetting check.
-        settings: of the tuning run; only the method "bridge".
+        settings: of the tuning run; method "bridge", or "lora": the bridge with adapters in the text tower.
         work_folder: not used; the tower outputs are kept in the cache folder.
         on_progress: receives one line for each step worth telling.
 
     Raises:
         EncoderError: the model cannot be loaded, or a setting does not fit it.
+        OptionalDependencyError: the method lora without the extra `tune`.
         MediaError: a picture has become unreadable.
         StoreError: the tower outputs cannot be kept.
     """
@@ -70,11 +79,19 @@ class BridgeTrainer:
         work_folder: Path,
         on_progress: Callable[[str], None] = lambda line: None,
     ) -> None:
-        if settings.method not in (None, "bridge"):
-            raise EncoderError(f"{encoder_name} is tuned with the method bridge, not {settings.method}")
+        if settings.method not in (None, *METHODS):
+            raise EncoderError(f"{encoder_name} is tuned with the method {' or '.join(METHODS)}, not {settings.method}")
         _, _, folder = encoder_name.partition(":")
         model = StarterModel.of_name(folder)
         self._base_model = model
+        self._lora_rank = settings.lora_rank if settings.method == "lora" else None
+        if self._lora_rank is not None:
+            if model.language_map is not None:
+                raise EncoderError(
+                    f"{encoder_name} cannot be tuned with lora, because its texts have the vectors of two towers; "
+                    "choose --method bridge"
+                )
+            import firstsight.tuning.starter.text_adapters  # noqa: F401, a missing package is reported before the work
         if settings.image_size is not None:
             if settings.image_size not in IMAGE_SIZES:
                 raise EncoderError(
@@ -90,7 +107,7 @@ class BridgeTrainer:
         self._base = complete(Bridge.load(model.bridge).weights)
         self._features, self._logits = self._outputs.pictures(data.pictures)
         self._general = self._outputs.pictures(general_pictures)
-        self._seeds = settings.seeds or SEEDS
+        self._seeds = settings.seeds or (SEEDS if self._lora_rank is None else LORA_SEEDS)
         self._first_seed = settings.seed
         self._settings = BridgeSettings(
             settings.steps or STEPS, settings.batch_size or BATCH_SIZE, settings.learning_rate or LEARNING_RATE
@@ -119,26 +136,32 @@ class BridgeTrainer:
         pictures = ItemPictures.of(self._data, items)
         if len(pictures.rows) < 2:
             raise EncoderError(f"{label} has {len(pictures.rows)} pictures to learn from; tuning needs two or more")
-        trained = [
-            train_bridge(
-                self._base,
-                self._features[pictures.rows],
-                self._logits[pictures.rows],
-                pictures,
-                self._kinds,
-                self._clicks_of(items),
-                self._settings,
-                self._first_seed + number,
+        trained, text_changes = [], []
+        for number in range(self._seeds):
+            tower = self._adapted_tower(self._first_seed + number)
+            trained.append(
+                train_bridge(
+                    self._base,
+                    self._features[pictures.rows],
+                    self._logits[pictures.rows],
+                    pictures,
+                    self._kinds if tower is None else _learned(self._kinds, tower),
+                    self._clicks_of(items, tower),
+                    self._settings,
+                    self._first_seed + number,
+                    () if tower is None else tower.parameters(),
+                )
             )
-            for number in range(self._seeds)
-        ]
-        on_progress(f"{label}: trained the bridge on {len(pictures.rows):,} pictures, {self._seeds} seeds averaged")
-        return self._tuned(average(trained))
+            if tower is not None:
+                text_changes.append(tower.changes())
+        learned = "bridge" if self._lora_rank is None else "bridge and text tower"
+        on_progress(f"{label}: trained the {learned} on {len(pictures.rows):,} pictures, {self._seeds} seeds averaged")
+        return self._tuned(average(trained), text_changes)
 
     def untuned(self) -> TunedBridge:
         """The encoder before the tuning, at its own size of pictures."""
         if self._encoder.model == self._base_model:
-            return self._tuned({})
+            return self._tuned({}, ())
         encoder = StarterEncoder(self._options.runtime, self._options.threads, self._base_model)
         outputs = TowerOutputs(encoder, self._on_progress)
         return TunedBridge(
@@ -150,18 +173,37 @@ class BridgeTrainer:
             outputs.pictures(self._general_pictures),
         )
 
-    def _tuned(self, tuned: BridgeWeights) -> TunedBridge:
-        pictures = (self._features, self._logits)
-        return TunedBridge(self._encoder, self._outputs, self._base, tuned, pictures, self._general)
+    def _adapted_tower(self, seed: int) -> AdaptedTextTower | None:
+        """The text tower with new adapters; None if only the bridge is trained."""
+        if self._lora_rank is None:
+            return None
+        from firstsight.tuning.starter.text_adapters import AdaptedTextTower
 
-    def _clicks_of(self, items: Sequence[int]) -> tuple[QueryClicks, torch.Tensor] | None:
+        return AdaptedTextTower(self._encoder, self._lora_rank, seed)
+
+    def _tuned(self, tuned: BridgeWeights, text_changes: Sequence[WeightChanges]) -> TunedBridge:
+        pictures = (self._features, self._logits)
+        texts = None
+        if text_changes:
+            from firstsight.tuning.starter.text_adapters import ChangedTexts, average_changes
+
+            texts = ChangedTexts(self._encoder, average_changes(text_changes))
+        return TunedBridge(self._encoder, self._outputs, self._base, tuned, pictures, self._general, texts)
+
+    def _clicks_of(self, items: Sequence[int], tower: AdaptedTextTower | None) -> tuple[QueryClicks, RowVectors] | None:
         """The queries, with clicks on these items only."""
         if self._clicks is None:
             return None
         clicks, vectors = self._clicks
         known = np.zeros(clicks.clicked.shape[1], dtype=bool)
         known[list(items)] = True
-        return replace(clicks, clicked=clicks.clicked & known), vectors
+        known_clicks = replace(clicks, clicked=clicks.clicked & known)
+        return known_clicks, vectors if tower is None else tower.vectors_of(clicks.texts)
+
+
+def _learned(kinds: Sequence[KindVectors], tower: AdaptedTextTower) -> list[KindVectors]:
+    """The same kinds of phrases with vectors that learn."""
+    return [replace(each, vectors=tower.vectors_of(each.kind.texts)) for each in kinds]
 
 
 def _kind_weights(data: TuningData) -> dict[str, float]:
@@ -180,7 +222,7 @@ def _kind_weights(data: TuningData) -> dict[str, float]:
 
 
 class TunedBridge:
-    """A tuned bridge and the one that it started from; `TunedWeights`."""
+    """A tuned bridge and the one that it started from, with LoRA also both text towers; `TunedWeights`."""
 
     def __init__(
         self,
@@ -190,6 +232,7 @@ class TunedBridge:
         tuned: BridgeWeights,
         pictures: tuple[NDArray[np.float32], NDArray[np.float32]],
         general: tuple[NDArray[np.float32], NDArray[np.float32]],
+        texts: ChangedTexts | None = None,
     ) -> None:
         self._encoder = encoder
         self._outputs = outputs
@@ -197,6 +240,7 @@ class TunedBridge:
         self._tuned = tuned
         self._pictures = pictures
         self._general = general
+        self._texts = texts
 
     def encode_pictures(self, rows: Sequence[int], share: float) -> Vectors:
         """Return (n, dim) unit rows for these rows of `TuningData.pictures`."""
@@ -208,8 +252,9 @@ class TunedBridge:
         return self._vectors(*self._general, share)
 
     def encode_texts(self, texts: Sequence[str], share: float) -> Vectors:
-        """Return (n, dim) unit rows; a tuning of the bridge does not change them."""
-        vectors = self._outputs.texts(texts)
+        """Return (n, dim) unit rows; a tuning of the bridge alone does not change them."""
+        changed = self._texts if share > 0 else None
+        vectors = self._outputs.texts(texts) if changed is None else changed.encode(texts, share)
         visual = self._encoder.visual
         return vectors if visual is None else visual.extend(vectors)
 
@@ -218,7 +263,11 @@ class TunedBridge:
         from firstsight.encoders.starter.towers import load_changed_text_tower
 
         model = self._encoder.model
-        text_tower = None if model.text_tower is None else load_changed_text_tower(model.text_tower).state_dict()
+        text_tower = None
+        if self._texts is not None and share > 0:
+            text_tower = self._texts.tower(share).state_dict()
+        elif model.text_tower is not None:
+            text_tower = load_changed_text_tower(model.text_tower).state_dict()
         bridge = mix(self._base, self._tuned, share)
         save_starter(folder, bridge, image_size=model.image_size, text_tower=text_tower, base=model)
         return f"{NAME}:{folder}"
