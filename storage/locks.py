@@ -25,8 +25,8 @@ SILENT_WAIT_S = 1.0
 """Wait for another writer, in seconds, after which the log reports it."""
 
 
-BRIEF_WAIT_S = 10.0
-"""Further wait, in seconds, for a writer that holds the lock for one batch only."""
+BRIEF_WAIT_S = 30.0
+"""Further wait, in seconds, for a writer that holds the lock for one batch only, which takes long at low priority."""
 
 
 @contextmanager

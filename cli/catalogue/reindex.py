@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,9 +27,6 @@ NOTE = (
     "Searches do not change until: firstsight encoder switch. Exit code 3: finished, but items lack the new vectors, "
     "such as those of media that are unreachable now."
 )
-NICENESS = 10
-"""Raise of the process's niceness: searches of other processes come first."""
-
 app = group()
 
 
@@ -59,18 +54,17 @@ def reindex(
     or killed run continues with the items that are left. It uses half of the processors, at low priority.
     """
     import firstsight
-    from firstsight.encoders.encoder_options import usable_cpus
-    from firstsight.indexer.reindex.reindex_settings import ReindexSettings
+    from firstsight.indexer.reindex.low_priority import lower_priority
+    from firstsight.indexer.reindex.reindex_settings import ReindexSettings, default_threads
 
     if encoder.encoder is None:
         raise typer.BadParameter("name the new encoder", param_hint="--encoder")
+    running = replace(encoder.options(), threads=default_threads() if threads is None else threads)
     try:
-        settings = ReindexSettings(max_rate=max_rate, pause_s=pause, batch_size=batch_size)
+        settings = ReindexSettings(max_rate, pause, batch_size, decode_threads=running.cpu_threads)
     except ValueError as error:  # a setting is out of range
         raise typer.BadParameter(str(error)) from None
-    with suppress(OSError):
-        os.nice(NICENESS)
-    running = replace(encoder.options(), threads=threads or max(1, usable_cpus() // 2))
+    lower_priority(settings.decode_threads)
     policy = firstsight.MediaPolicy(allow_private=allow_private)
     database = firstsight.open(db.db, encoder_options=running, policy=policy)
     interrupt = Interrupt("the current step is written first")

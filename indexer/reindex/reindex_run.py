@@ -166,7 +166,8 @@ class ReindexRun:
         per_step = ITEMS_PER_STEP
         if self._settings.max_rate is not None:
             per_step = max(1, min(ITEMS_PER_STEP, int(self._settings.max_rate)))  # about a second each
-        with StoredPictures(self._store, self._policy, self._encoder.spec.min_side) as pictures:
+        min_side, threads = self._encoder.spec.min_side, self._settings.decode_threads
+        with StoredPictures(self._store, self._policy, min_side, threads) as pictures:
             for _ in range(MAX_ROUNDS):
                 self._refresh()
                 gaps = [gap for gap in find_gaps(self._store, self._standby) if gap.item_id not in failed]

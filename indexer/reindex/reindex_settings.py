@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from firstsight.encoders.encoder_options import usable_cpus
 from firstsight.records import Record
 
 
@@ -20,15 +21,21 @@ class ReindexSettings:
     pause_s: float = 0.0  # seconds of rest after each batch of pictures or texts
     batch_size: int = 16  # pictures per encoder call; small batches leave the processor to searches in between
     text_batch_size: int = 64  # texts per encoder call
+    decode_threads: int = field(default_factory=lambda: default_threads())  # pictures and videos decoded at once
 
     def __post_init__(self) -> None:
         if self.max_rate is not None and not self.max_rate > 0:
             raise ValueError(f"the rate must be above 0 items per second, not {self.max_rate:g}")
         if not 0 <= self.pause_s <= 3_600:
             raise ValueError(f"the pause must be 0 to 3,600 seconds, not {self.pause_s:g}")
-        for name in ("batch_size", "text_batch_size"):
+        for name in ("batch_size", "text_batch_size", "decode_threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
+
+
+def default_threads() -> int:
+    """Half of the processors that this process may use: the others are for searches."""
+    return max(1, usable_cpus() // 2)
 
 
 @dataclass(frozen=True)

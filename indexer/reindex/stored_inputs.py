@@ -90,12 +90,14 @@ class StoredPictures:
         store: with the live pictures, which have no other source.
         policy: limits of fetches and decoders.
         min_side: minimum length of a picture's shorter side, in pixels.
+        decode_threads: pictures and videos that are decoded at once.
     """
 
-    def __init__(self, store: Store, policy: MediaPolicy, min_side: int) -> None:
+    def __init__(self, store: Store, policy: MediaPolicy, min_side: int, decode_threads: int) -> None:
         self._store = store
         self._policy = policy
         self._min_side = min_side
+        self._settings = IndexSettings(decode_threads=decode_threads)
         self._loaders: dict[tuple[str, bool, bool], MediaLoader] = {}
         self._open = ExitStack()
 
@@ -165,6 +167,6 @@ class StoredPictures:
                 allow_private=self._policy.allow_private or allow_private,
                 allow_anywhere=self._policy.allow_anywhere or allow_anywhere,
             )
-            loader = MediaLoader(policy, IndexSettings(), min_side=self._min_side)
+            loader = MediaLoader(policy, self._settings, min_side=self._min_side)
             self._loaders[where] = self._open.enter_context(loader)
         return self._loaders[where]

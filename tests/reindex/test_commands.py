@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import firstsight
+from firstsight.indexer.reindex.low_priority import NICENESS
 from tests.cli.calling import call_in_process
 from tests.indexer.shop import picture
 from tests.reindex.conftest import NEW, OLD
@@ -20,7 +24,8 @@ def test_the_commands_make_compare_switch_and_drop(
     db: firstsight.Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FIRSTSIGHT_DB", db.uri)
-    monkeypatch.setattr("os.nice", lambda more: more)  # of the whole test process
+    # of the whole test process
+    monkeypatch.setattr("firstsight.indexer.reindex.low_priority.lower_priority", lambda threads: None)
 
     def run(*words: str) -> tuple[int, str, str]:
         return call_in_process(monkeypatch, capsys, *words)
@@ -29,6 +34,8 @@ def test_the_commands_make_compare_switch_and_drop(
     assert (code, "--encoder" in err) == (2, True)
     code, out, err = run("reindex", "--encoder", NEW, "--max-rate", "0")
     assert (code, "above 0" in err) == (2, True)
+    code, out, err = run("reindex", "--encoder", NEW, "--threads", "0")
+    assert (code, "threads must be at least 1, not 0" in err) == (1, True)
     (tmp_path / "shop" / "3.png").unlink()
     code, out, err = run("reindex", "--encoder", NEW, "--json")
     assert (code, json.loads(out)["missing"]) == (3, 1)
@@ -59,6 +66,31 @@ def test_the_commands_make_compare_switch_and_drop(
     assert (code, "--force" in err) == (2, True)
     assert run("encoder", "drop", NEW, "--force")[0] == 0
     assert [state.encoder for state in db.encoders.list()] == [OLD]
+
+
+ALL_THREADS = """
+import os, threading
+from firstsight.indexer.reindex.low_priority import lower_priority
+
+go_on = threading.Event()
+started = [threading.Thread(target=go_on.wait) for _ in range(3)]
+[thread.start() for thread in started[:2]]
+lower_priority(1)
+started[2].start()
+threads = [int(name) for name in os.listdir("/proc/self/task")]
+print(len(threads), {(os.getpriority(os.PRIO_PROCESS, n), os.sched_getscheduler(n)) for n in threads})
+go_on.set()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="niceness belongs to the whole process elsewhere")
+def test_threads_that_run_already_get_low_priority_too() -> None:
+    niceness = min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
+    shown = subprocess.run([sys.executable, "-c", ALL_THREADS], capture_output=True, text=True, check=True)
+    count, _, states = shown.stdout.strip().partition(" ")
+    assert int(count) >= 4
+    assert states == str({(niceness, os.SCHED_BATCH)})
 
 
 def test_the_python_block_of_the_guide_runs(
