@@ -39,6 +39,7 @@ from firstsight.errors import (
 from firstsight.public_names import MODULES
 
 if TYPE_CHECKING:
+    from firstsight.api.distillation import DistilOptions, distil
     from firstsight.api.duplicates import Duplicates
     from firstsight.api.encoders import Encoders, EncoderState, SwitchReport
     from firstsight.api.evaluation import Evaluation
@@ -162,6 +163,8 @@ if TYPE_CHECKING:
     from firstsight.storage.indexes.upkeep import TableState, TableUpkeep, UpkeepReport
     from firstsight.storage.indexes.vector_index import IndexTuning
     from firstsight.storage.upgrade import UpgradeChange, UpgradeReport
+    from firstsight.tuning.distillation.distil_report import DistilFigure, DistilReport
+    from firstsight.tuning.distillation.distil_settings import DistilSettings
     from firstsight.tuning.evaluation.figures import CurvePoint, TuneFigure
     from firstsight.tuning.reading.catalogue_data import ReadReport
     from firstsight.tuning.tune_report import TuneReport
@@ -197,6 +200,10 @@ __all__ = [
     "DecisionLabel",
     "DependentModel",
     "Difference",
+    "DistilFigure",
+    "DistilOptions",
+    "DistilReport",
+    "DistilSettings",
     "Drift",
     "DuplicateEvidence",
     "DuplicateGroup",
@@ -365,6 +372,7 @@ __all__ = [
     "WatchSettings",
     "WideColumns",
     "__version__",
+    "distil",
     "export_model",
     "load_encoder",
     "open",

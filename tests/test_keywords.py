@@ -6,12 +6,14 @@ from typing import get_type_hints
 
 import pytest
 
+from firstsight.api.distillation import DistilOptions
 from firstsight.api.tuning import TuneOptions
 from firstsight.duplicates.item_pairs import DuplicateOptions, DuplicateSettings
 from firstsight.keywords import check_keywords
 from firstsight.recommend.slates.rules.slate_settings import SlateOptions, SlateSettings
 from firstsight.retrieval.query import Query
 from firstsight.retrieval.query_settings import QuerySettings
+from firstsight.tuning.distillation.distil_settings import DistilSettings
 from firstsight.tuning.tune_settings import TuneSettings
 
 
@@ -26,6 +28,7 @@ class StandIn:
         (SlateOptions, SlateSettings, set()),
         (DuplicateOptions, DuplicateSettings, set()),
         (TuneOptions, TuneSettings, set()),
+        (DistilOptions, DistilSettings, set()),
     ],
 )
 def test_the_keys_have_the_names_and_types_of_the_fields(options: type, settings: type, left_out: set[str]) -> None:

@@ -14,6 +14,7 @@ from firstsight.cli.catalogue.index_flags import CatalogFlags, FetchFlags
 from firstsight.cli.commands import command, group
 from firstsight.cli.exits import ERROR
 from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json, writing
+from firstsight.cli.tuning.distil import DistilFlags, print_distillation
 
 if TYPE_CHECKING:
     from firstsight import TuneReport
@@ -25,6 +26,7 @@ EXAMPLES = [
     "tune feed.parquet --out shop-encoder --map title=name --html report.html",
     "tune catalogue.csv --out shop-encoder --db shop-db",
     "tune catalogue.csv --out fast-encoder --image-size 192",
+    "tune catalogue.csv --out small-encoder --distil --text-layers 3",
     "index catalogue.csv --db new-db --encoder starter:shop-encoder",
 ]
 
@@ -155,6 +157,7 @@ def tune(
     ] = None,
     catalog: CatalogFlags,
     training: TrainingFlags,
+    student: DistilFlags,
     check: CheckFlags,
     dry_run: Annotated[
         bool, panels.run("--dry-run", help="Print which texts and pictures would be learned, and train nothing.")
@@ -177,14 +180,46 @@ def tune(
 
     Four folds of products are held out in turn, so the figures are of products that the encoder never saw. It is
     written only if they gain and general pictures are not forgotten. By default it tunes starter.
+
+    With --distil, a smaller starter learns the encoder's own vectors instead. It is written only if held-out products
+    keep their neighbours.
     """
     import firstsight
 
+    if student.distil:
+        student.refuse_others(_tuning_only(training, check, db))
+    else:
+        student.require_distil()
     if dry_run:
         _dry_run(source, catalog, training, media, db, quiet=quiet, as_json=wants_json(json))
         return
     if out is None:
         raise typer.BadParameter("name a folder for the tuned encoder, or use --dry-run", param_hint="--out")
+    if student.distil:
+        distilled = firstsight.distil(
+            source,
+            out,
+            encoder=encoder.encoder or "starter",
+            encoder_options=encoder.options(),
+            options=catalog.options(),
+            policy=media.policy(),
+            max_items=training.max_items,
+            force=force,
+            on_progress=(lambda line: None) if quiet else print_message,
+            image_size=training.image_size,
+            text_layers=student.text_layers,
+            prune=student.prune,
+            min_overlap=student.min_overlap,
+            seed=training.seed,
+            steps=training.steps or firstsight.DistilSettings.steps,
+            text_steps=training.steps or firstsight.DistilSettings.text_steps,
+        )
+        if wants_json(json):
+            print_json_lines([distilled.to_dict()])
+        else:
+            print_distillation(distilled)
+        _finish(distilled.model, distilled.refused, "smaller", quiet=quiet)
+        return
     if check.html is not None:
         with writing(check.html, "--html"):
             check.html.touch()
@@ -213,15 +248,30 @@ def tune(
         print_json_lines([report.to_dict()])
     else:
         _print(report)
-    if report.refused:
-        written = "; written all the same" if report.model else "; nothing was written"
-        print_message(f"refused: {report.refused}{written}")
-    if report.model and not quiet:
-        print_message(
-            f"the tuned encoder is {report.model}; use it with: firstsight index CATALOGUE --encoder {report.model}"
-        )
-    if report.model is None:
+    _finish(report.model, report.refused, "tuned", quiet=quiet)
+
+
+def _finish(model: str | None, refused: str, kind: str, *, quiet: bool) -> None:
+    """Say why the encoder was refused, or how to use it; exit with 1 if none was written."""
+    if refused:
+        written = "; written all the same" if model else "; nothing was written"
+        print_message(f"refused: {refused}{written}")
+    if model and not quiet:
+        print_message(f"the {kind} encoder is {model}; use it with: firstsight index CATALOGUE --encoder {model}")
+    if model is None:
         raise typer.Exit(ERROR)
+
+
+def _tuning_only(training: TrainingFlags, check: CheckFlags, db: str | None) -> list[str]:
+    """Names of the given options that a distillation does not have."""
+    shared = ("image_size", "steps", "seed", "max_items")
+    given = [
+        name
+        for flags in (training, check)
+        for name, value in vars(flags).items()
+        if name not in shared and value != getattr(type(flags), name)
+    ]
+    return [f"--{name.replace('_', '-')}" for name in [*given, *(["db"] if db is not None else [])]]
 
 
 def _print(report: TuneReport) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import firstsight
+from firstsight.encoders.starter.bridge import Bridge
+from firstsight.encoders.starter.starter_model import BRIDGE_PATH, save_starter
 from tests.cli.calling import Run, call_in_process, parse_json_lines
 from tests.tuning.conftest import tuning_cache  # noqa: F401  # a fixture
 from tests.tuning.shop import write_shop
@@ -80,3 +82,49 @@ def test_a_missing_folder_and_a_foreign_one_are_named(tmp_path: Path, run: Run) 
     assert (code, "--dry-run" in err) == (2, True)
     code, _, err = run("tune", catalogue, "--out", str(tmp_path / "shop"))
     assert (code, "is not empty and holds no model" in err) == (1, True)
+
+
+@pytest.fixture(scope="module")
+def small_teacher(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A starter with pictures of 96 pixels, so that a student costs little."""
+    folder = tmp_path_factory.mktemp("teacher")
+    save_starter(folder, Bridge.load(BRIDGE_PATH).weights, image_size=96)
+    return f"starter:{folder}"
+
+
+@pytest.mark.slow
+def test_a_distillation_prints_its_figures_and_force_writes_what_they_refuse(
+    tmp_path: Path, small_teacher: str, run: Run, run_on_terminal: Run
+) -> None:
+    catalogue = str(write_shop(tmp_path / "shop", 110))
+    out = tmp_path / "student"
+    given = ("tune", catalogue, "--out", str(out), "--distil", "--encoder", small_teacher, "--image-size", "64")
+    code, printed, err = run_on_terminal(*given, "--min-overlap", "1", "--steps", "40", "--force")
+    assert code == 0, err
+    assert "(required: 1)" in err
+    assert "written all the same" in err
+    report = json.loads((out / "distillation.json").read_text(encoding="utf-8"))
+    assert (report["model"], report["image_size"], report["required_overlap"]) == (f"starter:{out}", 64, 1.0)
+    assert report["held_out"] >= 30
+    (cosine,) = (figure for figure in report["figures"] if figure["measure"] == "cosine of pictures")
+    assert cosine["gain_low"] > 0
+    assert re.search(rf"cosine of pictures +1\.000 +{cosine['untrained']:.3f} +{cosine['student']:.3f}", printed)
+    assert firstsight.load_encoder(f"starter:{out}").spec.image_size == 64
+    assert "tune --distil" in (out / "README.md").read_text(encoding="utf-8")
+    code, _, err = run(*given)
+    assert (code, "exists and is not an empty folder" in err) == (1, True)
+
+
+def test_options_of_the_other_kind_are_named(tmp_path: Path, run: Run) -> None:
+    catalogue = str(write_shop(tmp_path / "shop", 2))
+    out = ("--out", str(tmp_path / "encoder"))
+    code, _, err = run("tune", catalogue, *out, "--prune", "0.5")
+    assert (code, "--prune" in err, "add --distil" in err) == (2, True, True)
+    code, _, err = run("tune", catalogue, *out, "--distil", "--share", "1", "--db", "shop-db")
+    assert (code, "--share, --db" in err) == (2, True)
+    code, _, err = run("tune", catalogue, *out, "--distil", "--encoder", "open_clip:ViT-B-32")
+    assert (code, "cannot be distilled" in err) == (1, True)
+    code, printed, err = run("tune", catalogue, *out, "--distil")
+    (report,) = parse_json_lines(printed)
+    assert (code, report["model"], report["image_size"], report["figures"]) == (1, None, 192, [])
+    assert f"refused: {report['refused']}; nothing was written" in err

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.encoders.base import ImageInput, Vectors
+from firstsight.encoders.encoder_options import EncoderOptions
 from firstsight.encoders.export.new_folder import new_folder, require_free
 from firstsight.encoders.starter.starter_encoder import StarterEncoder
 from firstsight.encoders.starter.starter_model import StarterModel, save_starter
@@ -26,6 +27,7 @@ from firstsight.tuning.distillation.bridge_student import distil_bridge
 from firstsight.tuning.distillation.distil_report import DistilFigure, DistilReport, student_card
 from firstsight.tuning.distillation.distil_settings import DistilSettings
 from firstsight.tuning.distillation.student_measures import NEIGHBOURS, figure, overlap, own_picture_recall
+from firstsight.tuning.distillation.student_verdict import MIN_PRODUCTS, OWN_PICTURE, few_products, reasons_against
 from firstsight.tuning.distillation.text_student import BATCH, distil_tower, kept_layers, parameters_of, with_layers
 from firstsight.tuning.pruning.importance import measure_importance
 from firstsight.tuning.pruning.pruned_tower import prune_tower
@@ -34,11 +36,7 @@ from firstsight.tuning.tuning_data import TuningData
 CARD_FILE: Final = "README.md"
 REPORT_FILE: Final = "distillation.json"
 
-MIN_PRODUCTS: Final = 30
-"""Held-out products, below which overlap and recall say little."""
-
 HELD_OUT_SHARE: Final = 0.3
-OWN_PICTURE: Final = "title -> own picture R@10"
 
 LONG_KIND: Final = "text"
 """Kind of the phrases that are descriptions: several times as long as titles, and unlike queries."""
@@ -63,7 +61,7 @@ def distil_starter(
     out: Path | None,
     settings: DistilSettings,
     *,
-    threads: int | None = None,
+    options: EncoderOptions | None = None,
     force: bool = False,
     on_progress: Callable[[str], None] = lambda line: None,
 ) -> DistilReport:
@@ -78,7 +76,7 @@ def distil_starter(
         data: the catalogue.
         out: a new or empty folder; None to write nothing.
         settings: of the student and the training.
-        threads: CPU threads.
+        options: runtime and threads of the towers.
         force: write a refused student all the same.
         on_progress: receives one line for each step worth telling.
 
@@ -86,24 +84,25 @@ def distil_starter(
         EncoderError: the encoder is not a `starter`, the student is not possible, or the folder is in use.
         MediaError: a picture cannot be read.
     """
-    family, _, model = encoder.partition(":")
-    if family != "starter":
-        raise EncoderError(f"{encoder!r} cannot be distilled; choose starter or starter:FOLDER as the teacher")
+    model = check_teacher(encoder)
     if out is not None:
         require_free(out)
-    teacher = StarterEncoder(threads=threads, model=StarterModel.of_name(model))
+    options = options or EncoderOptions()
+    teacher = StarterEncoder(options.runtime, options.threads, StarterModel.of_name(model))
     size = settings.image_size or teacher.spec.image_size
     if size > teacher.spec.image_size:
         raise EncoderError(
             f"image size {size} is larger than the teacher's {teacher.spec.image_size}; choose a smaller one"
         )
+    if size == teacher.spec.image_size and not settings.changes_texts:
+        raise EncoderError(f"image size {size} is the teacher's own, so nothing would become smaller; choose less")
     learned, held_out = split_items(data, settings.seed)
     products = {data.items[row].product for row in held_out}
     if len(products) < MIN_PRODUCTS and not force:
         return _too_few(teacher, encoder, len(learned), len(held_out), len(products), settings)
     with tempfile.TemporaryDirectory(prefix="firstsight-distil-") as place:
         work = Path(place)
-        run = _Run(teacher, data, learned, held_out, settings, threads, on_progress)
+        run = _Run(teacher, data, learned, held_out, settings, options, on_progress)
         untrained, student = run.students(work)
         report = run.report(encoder, untrained, student, len(products))
         report = replace(report, forced=bool(report.refused) and force)
@@ -117,6 +116,18 @@ def distil_starter(
     return report
 
 
+def check_teacher(encoder: str) -> str:
+    """Return the variant of an encoder that can be a teacher: its name after "starter:", empty for the built-in one.
+
+    Raises:
+        EncoderError: the encoder is not a `starter`.
+    """
+    family, _, model = encoder.partition(":")
+    if family != "starter":
+        raise EncoderError(f"{encoder!r} cannot be distilled; choose starter or starter:FOLDER as the teacher")
+    return model
+
+
 @dataclass(frozen=True)
 class _Run:
     """One distillation: the teacher, the data and its split."""
@@ -126,7 +137,7 @@ class _Run:
     learned: Sequence[int]  # rows of the items to learn from
     held_out: Sequence[int]
     settings: DistilSettings
-    threads: int | None
+    options: EncoderOptions
     on_progress: Callable[[str], None]
 
     def students(self, work: Path) -> tuple[StarterEncoder, StarterEncoder]:
@@ -201,7 +212,7 @@ class _Run:
             text_tower=None if tower is None else tower.state_dict(),
             base=self.teacher.model,
         )
-        return StarterEncoder(threads=self.threads, model=StarterModel.of_folder(str(folder)))
+        return StarterEncoder(self.options.runtime, self.options.threads, StarterModel.of_folder(str(folder)))
 
     def report(self, encoder: str, untrained: StarterEncoder, student: StarterEncoder, products: int) -> DistilReport:
         """Measure the student on the held-out items, and decide."""
@@ -235,7 +246,12 @@ class _Run:
             figures=figures,
             **times,
         )
-        return replace(report, refused="; ".join(_reasons(report, self.settings, products)))
+        changed = {
+            "titles": self.settings.changes_texts,
+            "pictures": student.spec.image_size < self.teacher.spec.image_size,
+        }
+        names = [name for name, changes in changed.items() if changes]
+        return replace(report, refused="; ".join(reasons_against(report, names, self.settings, products)))
 
     def _figures(
         self, pictures: Sequence[int], titles: Sequence[str], teacher: _Vectors, untrained: _Vectors, student: _Vectors
@@ -267,36 +283,13 @@ class _Run:
         return tuple(found)
 
 
-def _reasons(report: DistilReport, settings: DistilSettings, products: int) -> Iterator[str]:
-    if products < MIN_PRODUCTS:
-        yield _few_products(products)
-    changed = [("titles", settings.changes_texts), ("pictures", settings.image_size is not None)]
-    for name in (name for name, changes in changed if changes):
-        kept = report.figure(f"overlap@10 of {name}")
-        if kept is not None and not kept.student >= settings.required_overlap:
-            yield (
-                f"overlap@10 of {name} with the teacher is {kept.student:.3f} on held-out products (required: "
-                f"{settings.required_overlap:g})"
-            )
-    recall = report.figure(OWN_PICTURE)
-    if recall is not None and recall.teacher - recall.student > settings.max_loss:
-        yield (
-            f"{recall.measure} falls from {recall.teacher:.3f} to {recall.student:.3f} (allowed loss: "
-            f"{settings.max_loss:g})"
-        )
-
-
-def _few_products(products: int) -> str:
-    return f"{products} held-out products are too few to judge a student (required: {MIN_PRODUCTS})"
-
-
 def _too_few(
     teacher: StarterEncoder, encoder: str, items: int, held_out: int, products: int, settings: DistilSettings
 ) -> DistilReport:
     return DistilReport(
         encoder=encoder,
         model=None,
-        refused=_few_products(products),
+        refused=few_products(products),
         forced=False,
         image_size=settings.image_size or teacher.spec.image_size,
         text_tower=(),

@@ -17,6 +17,7 @@ class DistilFigure(Record):
         untrained: of the student before the distillation.
         student: of the written student.
         low, high: ends of the 95 % interval of student minus teacher, by the paired bootstrap over products.
+        gain_low, gain_high: the same of student minus untrained.
     """
 
     measure: str
@@ -25,6 +26,8 @@ class DistilFigure(Record):
     student: float
     low: float
     high: float
+    gain_low: float
+    gain_high: float
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,10 @@ def student_card(report: DistilReport) -> str:
     lines = [
         f"# A smaller {report.encoder}",
         "",
-        f"Written by firstsight. Its teacher is `{report.encoder}`; it learned the teacher's vectors of "
-        f"{report.items:,} items, without labels. Pictures have {report.image_size} pixels; the text tower has "
-        f"{len(report.text_tower)} layers and {report.parameters_after:,} of {report.parameters_before:,} parameters.",
+        f"Written by `firstsight tune --distil`. Its teacher is `{report.encoder}`; it learned the teacher's "
+        f"vectors of {report.items:,} items, without labels. Pictures have {report.image_size} pixels; the text tower "
+        f"has {len(report.text_tower)} layers and {report.parameters_after:,} of {report.parameters_before:,} "
+        "parameters.",
         "",
     ]
     if report.forced:
@@ -84,10 +88,11 @@ def student_card(report: DistilReport) -> str:
     lines += [
         f"Measured on {report.held_out:,} items of products that it never saw:",
         "",
-        "| measure | teacher | untrained | student | student - teacher, 95 % interval |",
-        "|---|---|---|---|---|",
+        "| measure | teacher | untrained | student | student - teacher, 95 % interval | student - untrained |",
+        "|---|---|---|---|---|---|",
         *(
-            f"| {f.measure} | {f.teacher:.3f} | {f.untrained:.3f} | {f.student:.3f} | {f.low:+.3f} to {f.high:+.3f} |"
+            f"| {f.measure} | {f.teacher:.3f} | {f.untrained:.3f} | {f.student:.3f} | {f.low:+.3f} to {f.high:+.3f} | "
+            f"{f.gain_low:+.3f} to {f.gain_high:+.3f} |"
             for f in report.figures
         ),
         "",

@@ -8,6 +8,9 @@ from typing import Final
 from firstsight.encoders.starter.starter_model import IMAGE_SIZES
 from firstsight.errors import EncoderError
 
+IMAGE_SIZE: Final = 192
+"""Side of the student's pictures if no setting makes the student smaller: 1.8 times the speed of 260 pixels."""
+
 MIN_OVERLAP: Final = 0.6
 """Least share of the teacher's ten nearest neighbours that a distilled student keeps on held-out products."""
 
@@ -17,10 +20,10 @@ MIN_PRUNED_OVERLAP: Final = 0.8
 
 @dataclass(frozen=True)
 class DistilSettings:
-    """Settings of a distillation; at least one of the first three makes the student smaller.
+    """Settings of a distillation. Without one of the first three, the student gets pictures of 192 pixels.
 
     Raises:
-        EncoderError: a value is out of range, or nothing would become smaller.
+        EncoderError: a value is out of range.
     """
 
     image_size: int | None = None  # side of the student's input picture in pixels; None: the teacher's
@@ -34,7 +37,7 @@ class DistilSettings:
 
     def __post_init__(self) -> None:
         if self.image_size is None and self.text_layers is None and self.prune is None:
-            raise EncoderError("nothing would become smaller: give an image size, a number of text layers or a share")
+            object.__setattr__(self, "image_size", IMAGE_SIZE)
         if self.image_size is not None and self.image_size not in IMAGE_SIZES:
             raise EncoderError(
                 f"image size {self.image_size} is out of range; choose {IMAGE_SIZES[0]} to {IMAGE_SIZES[-1]}"

@@ -55,12 +55,20 @@ def figure(
     resamples: int = 2_000,
 ) -> DistilFigure:
     """Compare the values of the same n queries; `clusters` names the product of each."""
-    gains = student - teacher
     names, places = np.unique(np.array(clusters, dtype=str), return_inverse=True)
-    sums = np.bincount(places, weights=gains, minlength=len(names)).astype(np.float64)[:, None]
+    changes = np.column_stack([student - teacher, student - untrained]).astype(np.float64)
+    sums = np.zeros((len(names), 2))
+    np.add.at(sums, places, changes)
     counts = np.bincount(places, minlength=len(names)).astype(np.float64)[:, None]
-    draws = cluster_bootstrap(sums, counts, resamples=resamples, seed=0)[:, 0]
-    low, high = np.nanquantile(draws, [0.025, 0.975])
+    draws = cluster_bootstrap(sums, np.repeat(counts, 2, axis=1), resamples=resamples, seed=0)
+    (low, gain_low), (high, gain_high) = np.nanquantile(draws, [0.025, 0.975], axis=0)
     return DistilFigure(
-        measure, float(teacher.mean()), float(untrained.mean()), float(student.mean()), float(low), float(high)
+        measure,
+        float(teacher.mean()),
+        float(untrained.mean()),
+        float(student.mean()),
+        float(low),
+        float(high),
+        float(gain_low),
+        float(gain_high),
     )

@@ -16,9 +16,11 @@ from firstsight.encoders.starter.starter_model import BRIDGE_PATH, StarterModel,
 from firstsight.encoders.starter.towers import MiniLM
 from firstsight.errors import EncoderError
 from firstsight.tuning.distillation.distil import distil_starter
+from firstsight.tuning.distillation.distil_report import DistilFigure, DistilReport
 from firstsight.tuning.distillation.distil_settings import DistilSettings
 from firstsight.tuning.distillation.rate_schedule import rate_share
-from firstsight.tuning.distillation.student_measures import overlap, own_picture_recall
+from firstsight.tuning.distillation.student_measures import figure, overlap, own_picture_recall
+from firstsight.tuning.distillation.student_verdict import reasons_against
 from firstsight.tuning.distillation.text_student import kept_layers, with_layers
 from firstsight.tuning.distillation.vector_loss import vector_loss
 from firstsight.tuning.tuning_data import TuningData, TuningItem
@@ -62,8 +64,7 @@ def test_a_student_with_a_smaller_picture_learns_its_teachers_vectors(
     teacher: str, data: TuningData, tmp_path: Path
 ) -> None:
     settings = DistilSettings(image_size=64, steps=30, min_overlap=0.2, max_loss=1)
-    report = distil_starter(teacher, data, tmp_path / "student", settings)
-    assert (report.refused, report.forced) == ("", False)
+    report = distil_starter(teacher, data, tmp_path / "student", settings, force=True)
     cosine = report.figure("cosine of pictures")
     assert cosine is not None
     assert cosine.student > cosine.untrained + 0.02
@@ -120,7 +121,6 @@ def test_few_products_are_refused_before_any_work(teacher: str, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "nothing would become smaller"),
         ({"image_size": 20}, "image size 20 is out of range; choose 64 to 512"),
         ({"text_layers": 0}, "0 text layers are not possible"),
         ({"prune": 1.0}, r"share 1\.0 to prune is out of range"),
@@ -131,6 +131,11 @@ def test_few_products_are_refused_before_any_work(teacher: str, tmp_path: Path) 
 def test_settings_out_of_range_are_refused(settings: dict[str, float], message: str) -> None:
     with pytest.raises(EncoderError, match=message):
         DistilSettings(**settings)  # type: ignore[arg-type]
+
+
+def test_without_a_smaller_part_the_student_gets_pictures_of_192_pixels() -> None:
+    assert DistilSettings().image_size == 192
+    assert DistilSettings(text_layers=3).image_size is None
 
 
 def test_a_pruned_student_must_keep_more_neighbours_than_a_distilled_one() -> None:
@@ -144,6 +149,8 @@ def test_impossible_students_are_refused(teacher: str, data: TuningData, tmp_pat
         distil_starter("open_clip:ViT-B-32", data, None, DistilSettings(image_size=64))
     with pytest.raises(EncoderError, match="image size 128 is larger than the teacher's 96"):
         distil_starter(teacher, data, None, DistilSettings(image_size=128))
+    with pytest.raises(EncoderError, match="image size 96 is the teacher's own, so nothing would become smaller"):
+        distil_starter(teacher, data, None, DistilSettings(image_size=96))
     with pytest.raises(EncoderError, match="3 text layers are not possible; the text tower has 2"):
         distil_starter(teacher, data, None, DistilSettings(text_layers=3))
     (tmp_path / "mine.txt").write_text("mine")
@@ -183,6 +190,30 @@ def test_overlap_counts_common_neighbours() -> None:
     assert overlap(-vectors, vectors).mean() == 1.0  # similarities between rows are the same
     mixed = overlap(rng.permutation(vectors), vectors)
     assert 0.1 < mixed.mean() < 0.4  # 10 of 39 by chance
+
+
+def figures(overlap_low: float) -> DistilReport:
+    """A report whose pictures keep .73 of the neighbours, .06 more than before the training."""
+    kept = DistilFigure("overlap@10 of pictures", 1.0, 0.67, 0.73, -0.3, -0.24, overlap_low, 0.09)
+    return DistilReport("starter", None, "", False, 192, (), 1, 1, 1.0, 2.0, 1.0, 1.0, 90, 40, 0.6, (kept,))
+
+
+def test_a_student_above_the_bound_is_refused_if_its_training_shows_no_gain() -> None:
+    settings = DistilSettings(image_size=192)
+    assert list(reasons_against(figures(0.02), ["pictures"], settings, 40)) == []
+    (reason,) = reasons_against(figures(-0.01), ["pictures"], settings, 40)
+    assert reason.startswith("overlap@10 of pictures changes by +0.060 (-0.010 to +0.090) over the untrained student")
+    assert list(reasons_against(figures(-0.01), ["titles"], settings, 40)) == []  # the pictures are the teacher's
+
+
+def test_the_interval_of_the_gain_is_drawn_over_products() -> None:
+    rng = np.random.default_rng(0)
+    untrained = rng.uniform(0, 0.5, 120)
+    student = untrained + 0.1 + rng.normal(0, 0.05, 120)
+    found = figure("overlap@10 of titles", [f"p{row // 3}" for row in range(120)], np.ones(120), untrained, student)
+    assert found.gain_low < found.student - found.untrained < found.gain_high
+    assert 0.08 < found.gain_low < found.gain_high < 0.12
+    assert found.low < found.student - 1 < found.high < 0
 
 
 def test_own_picture_recall_finds_any_picture_of_the_title() -> None:
