@@ -28,7 +28,7 @@ class TuneSettings:
     seeds: int | None = None  # runs whose weights are averaged: 3 for the bridge alone, 1 for others
     steps: int | None = None  # updates of the weights
     batch_size: int | None = None  # pictures in one contrastive batch, on all processes together
-    micro_batch: int | None = None  # pictures that are in memory with their gradients; None: the whole batch
+    micro_batch: int | None = None  # pictures in memory with their gradients; None: 16 on a CPU, 128 on a GPU
     learning_rate: float | None = None
     lora_rank: int = 8
     hard_negatives: int = 0  # nearest wrong pictures of the same index that join each picture in its batch
