@@ -39,9 +39,10 @@ from firstsight.errors import (
 from firstsight.public_names import MODULES
 
 if TYPE_CHECKING:
-    from firstsight.api.distillation import DistilOptions, distil
     from firstsight.api.duplicates import Duplicates
-    from firstsight.api.encoders import Encoders, EncoderState, SwitchReport
+    from firstsight.api.encoders.distillation import DistilOptions, distil
+    from firstsight.api.encoders.encoder_sets import Encoders, EncoderState, SwitchReport
+    from firstsight.api.encoders.tuning import TuneOptions, tune
     from firstsight.api.evaluation import Evaluation
     from firstsight.api.events import EventLog
     from firstsight.api.index_options import IndexOptions, RunOptions
@@ -62,7 +63,6 @@ if TYPE_CHECKING:
     from firstsight.api.safety.safety_heads import SafetyHeads
     from firstsight.api.status import ColumnStatus, RunRecord, Status
     from firstsight.api.timed_products import ProposalReport, TimedProducts
-    from firstsight.api.tuning import TuneOptions, tune
     from firstsight.database import Database
     from firstsight.duplicates.groups import DuplicateGroup
     from firstsight.duplicates.item_pairs import DuplicateEvidence, DuplicateOptions, DuplicatePair, DuplicateSettings

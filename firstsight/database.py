@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self, Unpack, overload
 
 from firstsight.api.connection import Connection, FollowedEncoders
 from firstsight.api.duplicates import Duplicates
-from firstsight.api.encoders import Encoders
+from firstsight.api.encoders.encoder_sets import Encoders
 from firstsight.api.evaluation import Evaluation
 from firstsight.api.events import EventLog
 from firstsight.api.export import Export

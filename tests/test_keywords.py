@@ -6,8 +6,8 @@ from typing import get_type_hints
 
 import pytest
 
-from firstsight.api.distillation import DistilOptions
-from firstsight.api.tuning import TuneOptions
+from firstsight.api.encoders.distillation import DistilOptions
+from firstsight.api.encoders.tuning import TuneOptions
 from firstsight.duplicates.item_pairs import DuplicateOptions, DuplicateSettings
 from firstsight.keywords import check_keywords
 from firstsight.recommend.slates.rules.slate_settings import SlateOptions, SlateSettings

@@ -12,7 +12,7 @@ from firstsight.cli.commands import command, group
 from firstsight.cli.output import print_json_lines, print_message, shown, wants_json, writing
 
 if TYPE_CHECKING:
-    from firstsight.api.encoders import SwitchReport
+    from firstsight.api.encoders.encoder_sets import SwitchReport
     from firstsight.retrieval.evaluation.encoder_comparison import EncoderComparison
 
 app = group("Compare encoders over one database, and switch between them.", examples=["encoder list"])

@@ -335,7 +335,7 @@ def _dry_run(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    from firstsight.api.tuning import preview_tuning
+    from firstsight.api.encoders.tuning import preview_tuning
 
     data, catalogue = preview_tuning(
         source,

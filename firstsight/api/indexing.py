@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 from firstsight.api.connection import Connection
-from firstsight.api.encoders import load_standby
+from firstsight.api.encoders.standby_encoder import load_standby
+from firstsight.api.encoders.vector_reduction import VectorShape, create_database, require_reduction
 from firstsight.api.index_options import RunOptions
 from firstsight.api.items import Failure, read_failures
 from firstsight.api.models.semantic_ids import assign_ids_to_new_items
 from firstsight.api.models.sequence import project_new_items
-from firstsight.api.vector_reduction import VectorShape, create_database, require_reduction
 from firstsight.encoders.reduced.reduction import ReductionMethod, check_dimensions
 from firstsight.errors import CatalogError
 from firstsight.indexer.catalog import Catalog, catalog_root, check_catalog

@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 
 import firstsight
-from firstsight.api import encoders as encoder_parts
+from firstsight.api.encoders import encoder_sets as encoder_parts
 from firstsight.errors import EncoderMismatchError, QueryError, StoreError
 from firstsight.storage.store import Store
 from tests.reindex.conftest import NEW, OLD, NamedColours
@@ -214,11 +214,11 @@ def test_a_damaged_second_set_is_named_and_can_be_dropped(db: firstsight.Databas
 def test_a_folder_names_its_encoder_from_any_working_directory(
     db: firstsight.Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from firstsight.api.encoders import _names
+    from firstsight.api.encoders.switch_checks import encoder_names
 
     monkeypatch.chdir(tmp_path)
-    assert f"starter:{tmp_path / 'tuned'}" in _names("starter:tuned")
-    assert _names(1) == {"1"}
+    assert f"starter:{tmp_path / 'tuned'}" in encoder_names("starter:tuned")
+    assert encoder_names(1) == {"1"}
 
 
 def test_the_shelves_that_a_switch_looks_at_are_the_shelves_of_the_models() -> None:

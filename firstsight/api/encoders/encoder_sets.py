@@ -12,11 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from firstsight.api.connection import Connection, SetConnection
+from firstsight.api.encoders.switch_checks import (
+    encoder_names,
+    refuse_encoder_in_force,
+    refuse_gaps,
+    refuse_models,
+    require_other,
+    require_previous,
+)
 from firstsight.api.models.dependent_models import DependentModel, models_of_other_encoders
 from firstsight.api.models.personal_search import PersonalSearch
 from firstsight.encoders.base import Encoder
 from firstsight.encoders.reduced.reduced_encoder import wrap_for_database
-from firstsight.errors import EncoderError, QueryError, StoreError
+from firstsight.errors import QueryError, StoreError
 from firstsight.keywords import check_texts
 from firstsight.records import Record
 from firstsight.storage.indexes.text_index import index_texts, stored_language
@@ -103,13 +111,13 @@ class Encoders:
 
         connection = self._connection
         store = connection.open()
-        if isinstance(encoder, str) and store.spec.name in _names(encoder) and not has_reduction(store):
-            _refuse_encoder_in_force(store)  # before its weights are loaded
+        if isinstance(encoder, str) and store.spec.name in encoder_names(encoder) and not has_reduction(store):
+            refuse_encoder_in_force(store)  # before its weights are loaded
         loaded = connection.load_named(encoder) if isinstance(encoder, str) else encoder
         if (standby := store.standby) is not None:  # it may have the reduced vectors of the same encoder
             loaded = wrap_for_database(store, standby.spec, loaded)
         if loaded.spec.fingerprint == store.spec.fingerprint:
-            _refuse_encoder_in_force(store)
+            refuse_encoder_in_force(store)
         connection.keep_encoder(loaded)
         run = ReindexRun(
             store,
@@ -187,7 +195,7 @@ class Encoders:
         if queries is not None and judgements is not None:
             raise QueryError("give queries or judgements, not both")
         store = self._connection.open()
-        number = _require_other(store, encoder)
+        number = require_other(store, encoder)
         found, source, notes = self._shadow_queries(store, queries, judgements, count, seed)
         missing = count_gaps(store, store.of_set(number))
         if missing:
@@ -264,16 +272,16 @@ class Encoders:
             StoreError: the database cannot be written; the same encoder stays in force.
         """
         store = self._connection.open()
-        _require_other(store, encoder)
+        require_other(store, encoder)
         with store.writing(wait_s):
-            return self._switch(store, _require_other(store, encoder), force)
+            return self._switch(store, require_other(store, encoder), force)
 
     def rollback(self, *, force: bool = False, wait_s: float = 0.0) -> SwitchReport:
         """Put the encoder before the last switch in force again; arguments and errors as for `switch`."""
         store = self._connection.open()
-        _require_previous(store)
+        require_previous(store)
         with store.writing(wait_s):
-            return self._switch(store, _require_previous(store), force)
+            return self._switch(store, require_previous(store), force)
 
     def drop(self, encoder: str | int, *, force: bool = False, wait_s: float = 0.0) -> EncoderState:
         """Drop the vectors of an encoder that is not in force, with their tables.
@@ -294,7 +302,7 @@ class Encoders:
         """
         store = self._connection.open()
         with store.locked(wait_s):  # not `writing`, which needs the tables: they may be damaged
-            number = _require_other(store, encoder)
+            number = require_other(store, encoder)
             assert store.sets is not None
             found = store.sets.get(number)
             assert found is not None
@@ -320,8 +328,8 @@ class Encoders:
         gaps = [gap.item_id for gap in find_gaps(store, target)]
         blocking = models_of_other_encoders(store, target.spec.fingerprint)
         if not force:
-            _refuse_gaps(store, target, len(gaps))
-            _refuse_models(target, blocking)
+            refuse_gaps(store, target, len(gaps))
+            refuse_models(target, blocking)
         index_texts(target, stored_language(store))
         run_upkeep(store)
         if gaps:
@@ -331,79 +339,7 @@ class Encoders:
         return SwitchReport(store.uri, before, store.spec.name, number, len(gaps), tuple(blocking))
 
 
-def load_standby(connection: Connection, store: Store) -> tuple[Encoder | None, str]:
-    """Load the encoder of the vector set that is not in force; None without one, with the reason if it cannot be used.
-
-    Returns:
-        The encoder, and a sentence for the user if items get no vectors of it.
-    """
-    standby = store.standby
-    if standby is None:
-        return None, ""
-    try:
-        return connection.encoder_of(standby.spec), ""
-    except EncoderError as error:
-        return None, (
-            f"items of this run get no vectors of {standby.spec.name}, which is not in force ({error}); later: "
-            f"firstsight reindex --encoder {standby.spec.name}"
-        )
-
-
 def _state(sets: VectorSets, number: int, state: str) -> str:
     if number == sets.in_force:
         return "in force"
     return "previous" if number == sets.previous and state == "ready" else state
-
-
-def _refuse_encoder_in_force(store: Store) -> None:
-    raise QueryError(f"{store.spec.name} is in force in {store.uri}; name another encoder")
-
-
-def _require_other(store: Store, encoder: str | int | None) -> int:
-    """The number of the set that is not in force, if `encoder` means it."""
-    sets, standby = store.sets, None if store.sets is None else store.sets.standby
-    if sets is None or standby is None:
-        raise QueryError(
-            f"{store.uri} has only the vectors of {store.spec.name}; make those of another encoder first: "
-            "firstsight reindex --encoder NAME"
-        )
-    names = {None} if encoder is None else _names(encoder)
-    if names & {None, str(standby.number), standby.encoder}:
-        return standby.number
-    if names & {str(store.number), store.spec.name}:
-        raise QueryError(f"{store.spec.name} is in force in {store.uri}; the other encoder is {standby.encoder}")
-    raise QueryError(
-        f"{store.uri} has no vectors of {encoder}; it has those of {store.spec.name} and {standby.encoder}"
-    )
-
-
-def _names(encoder: str | int) -> set[str | None]:
-    """An encoder as named, and with the whole path of its folder, as `starter:FOLDER` calls itself."""
-    family, colon, path = str(encoder).partition(":")
-    return {str(encoder), f"{family}:{Path(path).expanduser().resolve()}"} if colon else {str(encoder)}
-
-
-def _require_previous(store: Store) -> int:
-    previous = None if store.sets is None else store.sets.previous
-    if store.sets is None or previous is None or store.sets.get(previous) is None or previous == store.number:
-        raise QueryError(f"{store.uri} has no encoder before {store.spec.name} to go back to")
-    return previous
-
-
-def _refuse_gaps(store: Store, target: Store, missing: int) -> None:
-    if missing:
-        total = store.items.count_rows()
-        raise QueryError(
-            f"{missing:,} of {total:,} items have no current vectors of {target.spec.name}; make them first: "
-            f"firstsight reindex --encoder {target.spec.name} (or --force: searches by vectors miss these items until "
-            "the next index run)"
-        )
-
-
-def _refuse_models(target: Store, blocking: list[DependentModel]) -> None:
-    if blocking:
-        raise QueryError(
-            f"{len(blocking)} models in use were fitted to other vectors than those of {target.spec.name}: "
-            f"{', '.join(model.describe() for model in blocking)}; switch with --force, then fit them again with these "
-            "commands"
-        )

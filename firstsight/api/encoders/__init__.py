@@ -1,0 +1,1 @@
+"""Encoders in the Python API: sets of vectors and switches, tuning, distillation, reduced vectors."""
