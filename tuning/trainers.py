@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -37,10 +38,14 @@ def make_trainer(
         on_progress: receives one line for each step worth telling.
 
     Raises:
-        EncoderError: the family cannot be tuned, or the model cannot be loaded.
+        EncoderError: the family cannot be tuned, the model cannot be loaded, or several processes would tune starter.
     """
     family = check_family(encoder_name)
     if family == "starter":
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise EncoderError(
+                f"{encoder_name} is tuned by one process in minutes; start firstsight tune without torchrun"
+            )
         from firstsight.tuning.starter.bridge_trainer import BridgeTrainer
 
         return BridgeTrainer(encoder_name, options, data, general_pictures, settings, work_folder, on_progress)

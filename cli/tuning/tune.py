@@ -25,7 +25,7 @@ EXAMPLES = [
     "tune catalogue.csv --out shop-encoder --dry-run",
     "tune feed.parquet --out shop-encoder --map title=name --html report.html",
     "tune catalogue.csv --out shop-encoder --db shop-db",
-    "tune catalogue.csv --out fast-encoder --image-size 192",
+    "tune catalogue.csv --out fast-encoder --image-size 192 --share 0.25",
     "tune catalogue.csv --out small-encoder --distil --text-layers 3",
     "index catalogue.csv --db new-db --encoder starter:shop-encoder",
 ]

@@ -105,6 +105,8 @@ def tune(
         QueryError: `db` has no events on its items.
     """
     check_keywords("tune", settings, TuneOptions)
+    if not is_first_process():
+        on_progress = _say_nothing
     chosen = TuneSettings(**settings)
     check_family(encoder)
     folder = None if out is None else Path(out).expanduser()
@@ -172,6 +174,10 @@ def preview_tuning(
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return catalogue.data, catalogue
+
+
+def _say_nothing(line: str) -> None:
+    """Report nothing: of the processes of torchrun, the first one reports for all."""
 
 
 def _with_clicks(catalogue: CatalogueData, db: str | os.PathLike[str] | None) -> CatalogueData:
