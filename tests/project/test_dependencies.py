@@ -69,6 +69,7 @@ PEERS: Final = {
     "infinity_emb",
     "sentence_transformers",
     "tensorrt",
+    "torch_tensorrt",
     "usearch",
 }
 """Import names of packages that are used only where they are installed: benchmarks compare with most of them."""

@@ -66,7 +66,8 @@ def test_two_processes_train_as_one(
     assert other.returncode == 0
     assert told == ""  # only the first process tells and writes
     np.testing.assert_allclose(first, uninterrupted[1], atol=1e-5)
-    np.testing.assert_array_equal(np.load(tmp_path / "other.npy"), first)
+    # equal weights; the last bits of a vector depend on where its rows lie in memory
+    np.testing.assert_allclose(np.load(tmp_path / "other.npy"), first, atol=1e-6)
     ours, theirs = _log(tmp_path / "work"), _log(uninterrupted[0])
     assert [line["step"] for line in ours] == [line["step"] for line in theirs]
     assert [line["loss"] for line in ours[1:]] == pytest.approx([line["loss"] for line in theirs[1:]], abs=1e-5)
