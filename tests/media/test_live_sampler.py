@@ -27,13 +27,13 @@ from tests.media.streams import (
     FolderServer,
     RtspServer,
     ffmpeg,
-    free_port,
     grey,
     grey_clip,
     hls_in_real_time,
     needs_ffmpeg,
     write_hls,
 )
+from tests.ports import free_port
 
 PRIVATE = MediaPolicy(allow_private=True)
 WAIT_S = 30.0

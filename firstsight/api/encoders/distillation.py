@@ -60,10 +60,13 @@ def distil(
     neighbours on them.
 
     Args:
-        source, root, options, policy: the catalogue, as for `firstsight.tune`.
+        source: a catalogue or rows in memory, as for `firstsight.tune`.
         out: a new or empty folder, which `load_encoder("starter:FOLDER")` reads then; None to measure only.
         encoder: the teacher: `starter` or `starter:FOLDER`.
         encoder_options: runtime and threads.
+        root: base folder of relative media paths of rows in memory.
+        options: how to read the columns of the catalogue.
+        policy: allowed sources and maximum sizes of pictures.
         max_items: items that are used, 2 or more; of more, whole products are drawn.
         force: write the student although its figures refuse it.
         on_progress: receives one line for each step worth telling.

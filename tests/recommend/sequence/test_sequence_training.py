@@ -20,6 +20,7 @@ from firstsight.recommend.sequence.checkpoints import STATE, Checkpoint
 from firstsight.recommend.sequence.held_out import hold_out_next_items
 from firstsight.recommend.sequence.sequence_recommender import SequenceRecommender
 from firstsight.recommend.sequence.weight_files import from_bytes, to_bytes
+from tests.ports import free_port
 from tests.recommend.sequence.ordered_events import SMALL, next_items, ordered_log, random_space
 
 SPACE = random_space()
@@ -157,7 +158,7 @@ def test_two_processes_learn_the_same_as_one(tmp_path: Path, monkeypatch: pytest
         "WORLD_SIZE": "2",
         "LOCAL_WORLD_SIZE": "2",
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(20_000 + os.getpid() % 20_000),
+        "MASTER_PORT": str(free_port()),
         "CUDA_VISIBLE_DEVICES": "",
     }
     root = Path(__file__).parents[3]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from firstsight.errors import EncoderError
+from tests.ports import free_port
 from tests.tuning.networks import training
 
 ROOT = Path(__file__).parents[3]
@@ -56,12 +57,15 @@ def test_two_processes_train_as_one(
     tiny_clip: str, uninterrupted: Uninterrupted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
-    world |= {"MASTER_PORT": str(20_000 + (os.getpid() + 7) % 20_000), "CUDA_VISIBLE_DEVICES": ""}
-    other = _start(tiny_clip, tmp_path / "work", tmp_path / "other.npy", RANK="1", LOCAL_RANK="1", **world)
+    world |= {"MASTER_PORT": str(free_port()), "CUDA_VISIBLE_DEVICES": ""}
     for name, value in {**world, "RANK": "0", "LOCAL_RANK": "0"}.items():
         monkeypatch.setenv(name, value)
-    first = training.vectors(training.train(tiny_clip, tmp_path / "work"))
-    told, _ = other.communicate(timeout=200)
+    with _start(tiny_clip, tmp_path / "work", tmp_path / "other.npy", RANK="1", LOCAL_RANK="1", **world) as other:
+        try:
+            first = training.vectors(training.train(tiny_clip, tmp_path / "work"))
+            told, _ = other.communicate(timeout=200)
+        finally:
+            other.kill()  # it waits for this process, which may have failed
     gc.collect()  # the process group ends with its trainer
     assert other.returncode == 0
     assert told == ""  # only the first process tells and writes
