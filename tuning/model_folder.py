@@ -71,6 +71,7 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
             draft.mkdir()
         yield draft
         if is_first_process():
+            _share_files(draft)
             check_folder(folder)  # something else may be there by now
             if folder.exists():
                 folder.rename(replaced)
@@ -84,6 +85,14 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
             shutil.rmtree(draft, ignore_errors=True)
             if folder.exists():
                 shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _share_files(folder: Path) -> None:
+    """Give files the rights of their folder: safetensors makes files that only their owner can read."""
+    rights = folder.stat().st_mode & 0o666
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(rights)
 
 
 def write_report(folder: Path, report: dict[str, Any]) -> None:

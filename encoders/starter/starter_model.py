@@ -184,7 +184,7 @@ def save_starter(
     Raises:
         EncoderError: a file of `base` cannot be read.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     kept = {} if base is None else {LANGUAGE_MAP_FILE: base.language_map, VISUAL_FILE: base.visual}
     copies = {name: _bytes(path) for name, path in kept.items() if path is not None}
@@ -196,11 +196,13 @@ def save_starter(
         (folder / name).unlink(missing_ok=True)
     # safetensors ignores strides and writes the raw memory: the arrays must be in C order.
     half = {name: np.ascontiguousarray(values, np.float16) for name, values in bridge.items()}
-    save_file(half, folder / BRIDGE_FILE)
+    # save_file would make files that only their owner can read; a service often runs as another user
+    (folder / BRIDGE_FILE).write_bytes(save(half))
     if text_tower is not None:
-        from safetensors.torch import save_file as save_tensors
+        from safetensors.torch import save as save_tensors
 
-        save_tensors({name: value.contiguous() for name, value in text_tower.items()}, folder / TEXT_TOWER_FILE)
+        tensors = {name: value.contiguous() for name, value in text_tower.items()}
+        (folder / TEXT_TOWER_FILE).write_bytes(save_tensors(tensors))
     for name, copied in copies.items():
         (folder / name).write_bytes(copied)
     (folder / CONFIG_FILE).write_text(json.dumps({"format": FORMAT, "image_size": image_size}) + "\n", encoding="utf-8")

@@ -25,6 +25,14 @@ def test_a_new_folder_and_an_earlier_model_are_written(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+def test_whoever_may_read_the_folder_may_read_its_files(tmp_path: Path) -> None:
+    with replaced_folder(tmp_path / "model") as draft:
+        draft.chmod(0o750)
+        (draft / "weights").touch(mode=0o600)
+        write_report(draft, {"figures": []})
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "model").iterdir()} == {0o640}
+
+
 def test_a_folder_with_other_contents_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"mine")
     for act in (check_folder, lambda folder: write(folder, "x")):
