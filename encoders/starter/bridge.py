@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors, unit
-from firstsight.errors import EncoderError
+from firstsight.encoders.starter.weight_files import read_weights
 
 TEMPERATURE = 1.5
 """Temperature of the classifier's softmax; above 1, less certain classes count more."""
@@ -47,14 +47,7 @@ class Bridge:
         Raises:
             EncoderError: if the file is missing or damaged.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        try:
-            return cls(load_file(path))
-        except (OSError, SafetensorError) as error:
-            message = f"the starter bridge {path} cannot be read ({error}): install firstsight again"
-            raise EncoderError(message) from error
+        return cls(read_weights(path, "the starter bridge "))
 
     @property
     def weights(self) -> dict[str, NDArray[np.float32]]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors, unit
 from firstsight.encoders.starter.starter_files import LANGUAGE_VOCABULARY, LANGUAGE_WEIGHTS
-from firstsight.errors import EncoderError
+from firstsight.encoders.starter.weight_files import read_weights, require_shapes
 from firstsight.extras import require_packages, requires
 
 FEATURES = 512
@@ -77,13 +77,7 @@ class LanguageMap:
 
     def __init__(self, weights: dict[str, NDArray[Any]]) -> None:
         shapes = {"map": (FEATURES + 1, 384), "gate": (2,)}
-        for name, shape in shapes.items():
-            found = weights[name].shape if name in weights else None
-            if found != shape:
-                raise EncoderError(
-                    f"the weights of several languages need {name} of shape {shape}, not {found}: install firstsight "
-                    "again, or write the model again with firstsight tune"
-                )
+        require_shapes(weights, shapes, "the weights of several languages need")
         self._map = weights["map"].astype(np.float32)
         self._slope, self._offset = (float(value) for value in weights["gate"])
 
@@ -94,13 +88,7 @@ class LanguageMap:
         Raises:
             EncoderError: the file cannot be read, or holds other arrays.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        try:
-            return cls(load_file(path))
-        except (OSError, SafetensorError) as error:
-            raise EncoderError(f"{path} cannot be read ({error}): install firstsight again") from error
+        return cls(read_weights(path))
 
     def mapped(self, vectors: NDArray[np.float32]) -> Vectors:
         """Map (n, 512) rows of `LanguageTower` to (n, 384) unit rows."""

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors, unit
+from firstsight.encoders.starter.weight_files import read_weights, require_shapes
 from firstsight.errors import EncoderError
 
 VISUAL_DIM: Final = 384
@@ -37,13 +38,7 @@ class VisualPart:
     """
 
     def __init__(self, weights: dict[str, NDArray[Any]]) -> None:
-        for name, shape in _SHAPES.items():
-            found = weights[name].shape if name in weights else None
-            if found != shape:
-                raise EncoderError(
-                    f"the visual part needs {name} of shape {shape}, not {found}: install firstsight again, or write "
-                    "the model again with firstsight tune"
-                )
+        require_shapes(weights, _SHAPES, "the visual part needs")
         self.mean, self.projection = (weights[name].astype(np.float32) for name in ("mean", "projection"))
         self.share = float(weights["share"][0])
         if not 0 <= self.share <= 1:
@@ -58,13 +53,7 @@ class VisualPart:
         Raises:
             EncoderError: the file cannot be read, or holds other arrays.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        try:
-            return cls(load_file(path))
-        except (OSError, SafetensorError) as error:
-            raise EncoderError(f"{path} cannot be read ({error}): install firstsight again") from error
+        return cls(read_weights(path))
 
     def visual(self, features: NDArray[np.float32]) -> Vectors:
         """Map (n, 1280) features of the picture tower to (n, 384) unit rows."""
