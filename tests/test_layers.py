@@ -21,6 +21,7 @@ LAYERS = [
     {"encoders", "duplicates"},
     {"indexer"},
     {"heads"},
+    {"understanding"},
     {"retrieval"},
     {"recommend", "safety"},
     {"tuning"},
@@ -32,7 +33,7 @@ LAYERS = [
     {"__main__"},
 ]
 PACKAGES = ["storage", "media", "encoders", "indexer", "duplicates", "heads", "retrieval", "recommend", "safety"]
-PACKAGES += ["tuning", "service", "cli"]
+PACKAGES += ["understanding", "tuning", "service", "cli"]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 

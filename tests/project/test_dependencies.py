@@ -25,6 +25,7 @@ README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
 
 EXTRAS_OF_FOLDER: Final = {
     "firstsight": {"pandas"},
+    "understanding": {"language", "ocr"},
     "encoders": {"int8", "multilingual", "onnx", "siglip"},
     "indexer": {"heic", "xlsx"},
     "media": {"az", "gs", "heic", "s3"},

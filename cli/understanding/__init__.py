@@ -1,0 +1,1 @@
+"""Commands about facts: colours, quality, text in pictures, language, tags."""

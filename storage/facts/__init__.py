@@ -1,0 +1,1 @@
+"""Facts about items and views, as they are stored."""

@@ -1,0 +1,1 @@
+"""Named colours of pictures, by pixels, and colour words of queries."""

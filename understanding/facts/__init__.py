@@ -1,0 +1,1 @@
+"""Kinds of facts, the settings of a database, and the facts of its items."""

@@ -1,0 +1,1 @@
+"""Picture quality by pixels: what a shop would want to fix."""

@@ -1,0 +1,1 @@
+"""Search queries understood by rules: colours, prices and words to avoid."""

@@ -1,0 +1,1 @@
+"""Categories and attributes of items, learned from a shop's own labels."""
