@@ -95,8 +95,8 @@ def _words_of(languages: tuple[str, ...] | None) -> _Words:
             for word in with_prefix:
                 colours.setdefault(_plain(_fold(word)), row["colour"])
     one_word = f"(?P<word>{_alternatives(colours)})"
-    lead = f"(?:{_alternatives(before)}{_GAP})*" if before else ""
-    tail = f"(?:{_GAP}{_alternatives(after)})*" if after else ""
+    lead = f"(?:{_alternatives(before)}{_GAP}){{0,3}}" if before else ""
+    tail = f"(?:{_GAP}{_alternatives(after)}){{0,3}}" if after else ""
     return _Words(re.compile(lead + one_word + tail), colours)
 
 
@@ -106,12 +106,15 @@ _GAP: Final = r"[\s\-_‐‑–]+"
 def _alternatives(words: Collection[str]) -> str:
     """A pattern of any of these words, the longest first; words of spaced languages are whole words."""
     longest_first = sorted(words, key=lambda word: (-len(word), word))
-    return "(?:" + "|".join(_bounded(word) for word in longest_first) + ")"
+    spaced = "|".join(_pattern(word) for word in longest_first if not _UNSPACED.search(word))
+    unspaced = "|".join(_pattern(word) for word in longest_first if _UNSPACED.search(word))
+    # the boundary is checked once for all words, so that a place inside a word costs one step
+    whole_words = rf"(?<![^\W_])(?:{spaced})(?![^\W_])" if spaced else ""
+    return "(?:" + "|".join(filter(None, [whole_words, unspaced])) + ")"
 
 
-def _bounded(word: str) -> str:
-    pattern = _GAP.join(re.escape(part) for part in word.split(" "))
-    return pattern if _UNSPACED.search(word) else rf"(?<![^\W_]){pattern}(?![^\W_])"
+def _pattern(word: str) -> str:
+    return _GAP.join(re.escape(part) for part in word.split(" "))
 
 
 def _expanded(words: str, *, ambiguous: bool) -> Iterator[str]:
