@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from firstsight.api.encoders.tuning import TuneOptions, tune
     from firstsight.api.evaluation import Evaluation
     from firstsight.api.events import EventLog
+    from firstsight.api.facts.facts import Facts, FactStatus
     from firstsight.api.index_options import IndexOptions, RunOptions
     from firstsight.api.indexing import Indexing
     from firstsight.api.items import Failure, Item, View
@@ -169,6 +170,9 @@ if TYPE_CHECKING:
     from firstsight.tuning.reading.catalogue_data import ReadReport
     from firstsight.tuning.tune_report import TuneReport
     from firstsight.tuning.tune_settings import TuneSettings
+    from firstsight.understanding.facts.fact_settings import FactOptions, FactSettings
+    from firstsight.understanding.facts.fact_status import FactState
+    from firstsight.understanding.facts.fact_update import FactUpdateCounts, FactUpdateReport
     from firstsight.vectors import EncoderSpec
 
 __version__ = "0.1.0"
@@ -231,6 +235,13 @@ __all__ = [
     "ExportReport",
     "ExportedUsers",
     "Exposure",
+    "FactOptions",
+    "FactSettings",
+    "FactState",
+    "FactStatus",
+    "FactUpdateCounts",
+    "FactUpdateReport",
+    "Facts",
     "Failure",
     "FirstsightError",
     "GroupExposure",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from typing import Any, Final
 
 import pyarrow as pa
@@ -22,7 +23,21 @@ def _detectors(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
     yield from detector_kinds(settings.detectors)
 
 
-KINDS: Final[tuple[Callable[[Store, FactSettings], Iterator[FactKind]], ...]] = (_detectors,)
+def _colours(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
+    if settings.colours:
+        from firstsight.understanding.colours.colour_facts import ColourFacts
+
+        yield ColourFacts()
+
+
+def _language(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
+    if settings.language and find_spec("py3langid") is not None:  # an optional extra
+        from firstsight.understanding.language.language_facts import LanguageFacts
+
+        yield LanguageFacts(settings.languages)
+
+
+KINDS: Final[tuple[Callable[[Store, FactSettings], Iterator[FactKind]], ...]] = (_colours, _language, _detectors)
 """Each gives the kinds that are on, and imports what they need only then. A new kind is one function here."""
 
 
