@@ -20,7 +20,7 @@ from firstsight.media.stored_media import open_address
 from firstsight.retrieval.results import locate
 from firstsight.storage.product_groups import GROUP_COLUMN
 from firstsight.storage.store import Store
-from firstsight.storage.tables import HIDDEN_COLUMNS
+from firstsight.storage.tables import is_shown_column
 
 WORKING_SIDE = 512
 """Longer side of a picture before it is corrupted, in pixels, so that a corruption means the same for any file."""
@@ -94,9 +94,9 @@ def sample_store(store: Store, count: int, seed: int, policy: MediaPolicy, first
         if item_id in stored:  # else removed since
             row = stored[item_id]
             where = locate(open_address(views[item_id][1], store.uri), row["catalog_dir"])
-            columns = {name: value for name, value in row.items() if name not in HIDDEN_COLUMNS}
+            columns = {name: value for name, value in row.items() if is_shown_column(name)}
             items.append(SampledItem(item_id, product_of(row), _title(row), columns, where))
-    names = tuple(name for name in store.items.schema.names if name not in HIDDEN_COLUMNS)
+    names = tuple(name for name in store.items.schema.names if is_shown_column(name))
     return ItemSample(tuple(items), len(views), replace(policy, allow_anywhere=True), store.uri, names)
 
 
