@@ -95,8 +95,8 @@ def _words_of(languages: tuple[str, ...] | None) -> _Words:
             for word in with_prefix:
                 colours.setdefault(_plain(_fold(word)), row["colour"])
     # few modifiers: with any number of them, a long text of nothing else would take quadratic time
-    lead = f"(?:{_alternatives(before)}{_GAP}){{0,2}}" if before else ""
-    tail = f"(?:{_GAP}{_alternatives(after)}){{0,2}}" if after else ""
+    lead = f"(?:{_alternatives(before)}{_GAP}){{0,3}}" if before else ""
+    tail = f"(?:{_GAP}{_alternatives(after)}){{0,3}}" if after else ""
     return _Words(re.compile(f"{lead}(?P<word>{_alternatives(colours)}){tail}"), colours)
 
 
