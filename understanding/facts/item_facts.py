@@ -22,7 +22,14 @@ def _detectors(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
     yield from detector_kinds(settings.detectors)
 
 
-KINDS: Final[tuple[Callable[[Store, FactSettings], Iterator[FactKind]], ...]] = (_detectors,)
+def _colours(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
+    if settings.colours:
+        from firstsight.understanding.colours.colour_facts import ColourFacts
+
+        yield ColourFacts()
+
+
+KINDS: Final[tuple[Callable[[Store, FactSettings], Iterator[FactKind]], ...]] = (_colours, _detectors)
 """Each gives the kinds that are on, and imports what they need only then. A new kind is one function here."""
 
 
