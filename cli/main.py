@@ -22,6 +22,7 @@ COMMANDS = {
         "get": ("catalogue.inspect:get_app", "Show one item with its views."),
         "failures": ("catalogue.inspect:failures_app", "List media that could not be used."),
         "export": ("catalogue.export:app", "Write items and vectors to Parquet, .npz or JSON lines."),
+        "quality": ("understanding.quality:app", "List pictures with problems, such as blur."),
         "duplicates": ("catalogue.duplicates:app", "List groups of near-duplicate items."),
         "video-products": ("catalogue.video_products:app", "List, propose and review the products in videos."),
         "watch": ("catalogue.watch:app", "Index the latest frames of a live stream."),

@@ -39,7 +39,9 @@ def quality(
     k: Annotated[
         int | None, panels.output("-k", "--k", metavar="N", min=1, help="Maximum number of problems. By default all.")
     ] = None,
-    html: Annotated[Path | None, panels.output("--html", metavar="FILE", help="HTML page with pictures to write.")] = None,
+    html: Annotated[
+        Path | None, panels.output("--html", metavar="FILE", help="HTML page with pictures to write.")
+    ] = None,
     max_pictures: Annotated[
         int, panels.output("--max-pictures", metavar="N", min=0, help="Maximum number of pictures on the page.")
     ] = 500,
@@ -52,14 +54,14 @@ def quality(
     The database needs the measures: firstsight index CATALOGUE --quality. Watermarks are found if text is read too
     (--ocr).
     """
-    found = db.open(allow_private=allow_private).quality
-    report = found.find(problem or (), where=where, include_blocked=include_blocked, limit=k)
+    part = db.open(allow_private=allow_private).quality
+    report = part.find(problem or (), where=where, include_blocked=include_blocked, limit=k)
     if html is not None:
         print_message("reading pictures")
         with writing(html, "--html"):
-            found.write_page(html, report, max_pictures=max_pictures)
+            part.write_page(html, report, max_pictures=max_pictures)
     if output.as_json:
-        print_json_lines(problem.to_dict() for problem in report.problems)
+        print_json_lines(found.to_dict() for found in report)
     else:
         _print(report, output, db)
     _print_counts(report)
@@ -68,17 +70,20 @@ def quality(
 
 
 def _print(report: QualityReport, output: options.ItemTableFlags, db: options.DatabaseFlags) -> None:
+    from firstsight.understanding.quality.problems import PROBLEM_KINDS
+
     output.print_items(
         db,
         ["item", "problem", "measure", "value", "threshold", "what to do", "picture"],
         [
             (
-                *(found.item_id, found.problem, found.kind.measure),
-                Cell(found.value, found.kind.shown(found.value)),
-                Cell(found.kind.threshold, found.kind.shown(found.kind.threshold)),
-                *(found.kind.advice, found.uri),
+                *(found.item_id, found.problem, found.measure),
+                Cell(found.value, kind.shown(found.value)),
+                Cell(found.threshold, kind.shown(found.threshold)),
+                *(found.advice, found.uri),
             )
-            for found in report.problems
+            for found in report
+            for kind in [PROBLEM_KINDS[found.problem]]
         ],
         right=["value", "threshold"],
         empty="no picture has such a problem" if report.pictures else "",

@@ -21,14 +21,15 @@ THUMBNAIL = 320
 @dataclass(frozen=True)
 class _Card:
     problem: PictureProblem
+    kind: ProblemKind
     picture: str | None  # data URI
     reason: str  # why there is no picture
 
     @property
     def evidence(self) -> str:
-        kind = self.problem.kind
-        side = "above" if kind.is_high else "below"
-        return f"{kind.measure} {kind.shown(self.problem.value)}, {side} {kind.shown(kind.threshold)}"
+        side = "above" if self.kind.is_high else "below"
+        value, threshold = self.kind.shown(self.problem.value), self.kind.shown(self.kind.threshold)
+        return f"{self.kind.measure.replace('_', ' ')} {value}, {side} {threshold}"
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def write_quality_page(path: Path, report: QualityReport, *, max_pictures: int, 
     with VideoSampler() as sampler:
         cards = _cards(report.problems[:max_pictures], policy, sampler)
     sections = [
-        _Section(kind, report.counts.get(name, 0), [card for card in cards if card.problem.kind is kind])
+        _Section(kind, report.counts.get(name, 0), [card for card in cards if card.kind is kind])
         for name, kind in PROBLEM_KINDS.items()
         if report.counts.get(name)
     ]
@@ -73,7 +74,7 @@ def _cards(problems: Sequence[PictureProblem], policy: MediaPolicy, sampler: Vid
     for problem in problems:
         if problem.view_id not in loaded:
             loaded[problem.view_id] = _load(problem.uri, policy, sampler)
-        cards.append(_Card(problem, *loaded[problem.view_id]))
+        cards.append(_Card(problem, PROBLEM_KINDS[problem.problem], *loaded[problem.view_id]))
     return cards
 
 

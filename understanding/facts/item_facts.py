@@ -22,7 +22,14 @@ def _detectors(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
     yield from detector_kinds(settings.detectors)
 
 
-KINDS: Final[tuple[Callable[[Store, FactSettings], Iterator[FactKind]], ...]] = (_detectors,)
+def _quality(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
+    if settings.quality:
+        from firstsight.understanding.quality.quality_facts import QualityFacts
+
+        yield QualityFacts()
+
+
+KINDS: Final[tuple[Callable[[Store, FactSettings], Iterator[FactKind]], ...]] = (_detectors, _quality)
 """Each gives the kinds that are on, and imports what they need only then. A new kind is one function here."""
 
 

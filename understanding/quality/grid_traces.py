@@ -66,7 +66,10 @@ def _lines(luma: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _whole_factors(lines: NDArray[np.float32]) -> tuple[float, float]:
-    """Logarithms of the contrast of differences with period 2 and 4, without the last of 8, which JPEG blocks change."""
+    """Logarithms of the contrast of differences with period 2 and 4.
+
+    The last of 8 differences is left out, because the borders of JPEG blocks change it.
+    """
     profile = np.abs(np.diff(lines, axis=1)).mean(axis=0)
     phase = profile[: len(profile) // 8 * 8].reshape(-1, 8).mean(axis=0) + 0.02
     double = np.log(phase[[1, 3, 5]].mean() / phase[[0, 2, 4, 6]].mean())

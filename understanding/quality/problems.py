@@ -97,8 +97,12 @@ def _always(_: Mapping[str, float]) -> bool:
 
 
 def _is_soft(values: Mapping[str, float]) -> bool:
+    return values.get("detail", 0.0) < MIN_DETAIL and _has_content(values)
+
+
+def _has_content(values: Mapping[str, float]) -> bool:
     # an empty picture has only the edges of noise
-    return values.get("detail", 0.0) < MIN_DETAIL and values.get("content", 1.0) >= PROBLEM_KINDS["near_empty"].threshold
+    return values.get("content", 1.0) >= PROBLEM_KINDS["near_empty"].threshold
 
 
 def _is_enlarged(values: Mapping[str, float]) -> bool:
@@ -108,4 +112,5 @@ def _is_enlarged(values: Mapping[str, float]) -> bool:
 _APPLIES: Final[Mapping[str, Callable[[Mapping[str, float]], bool]]] = {
     "blurred": lambda values: _is_soft(values) and not _is_enlarged(values),
     "upscaled": lambda values: _is_soft(values) and _is_enlarged(values),
+    "compressed": _has_content,
 }

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from firstsight.errors import QueryError
-from firstsight.understanding.quality.problems import PROBLEM_KINDS, ProblemKind, find_problems, in_order
+from firstsight.records import Record, RecordList
+from firstsight.understanding.quality.problems import PROBLEM_KINDS, FoundProblem, find_problems, in_order
 from firstsight.understanding.quality.quality_facts import picture_measures
 from firstsight.understanding.quality.watermarks import WatermarkTexts
 
@@ -25,51 +26,30 @@ class StoredPicture:
 
 
 @dataclass(frozen=True)
-class PictureProblem:
+class PictureProblem(Record):
     """A problem of one picture, with its evidence."""
 
     item_id: str
     title: str | None
     uri: str | None  # path or address of the picture
     view_id: str
-    kind: ProblemKind
-    value: float  # of the measure `kind.measure`
-
-    @property
-    def problem(self) -> str:
-        """Name of the problem, such as "blurred"."""
-        return self.kind.name
-
-    @property
-    def severity(self) -> float:
-        """How far the value is beyond the threshold: 1 at the threshold, 2 at twice or half of it."""
-        return self.kind.severity(self.value)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON."""
-        return {
-            "item_id": self.item_id,
-            "title": self.title,
-            "picture": self.uri,
-            "view_id": self.view_id,
-            "problem": self.problem,
-            "measure": self.kind.measure,
-            "value": self.value,
-            "threshold": self.kind.threshold,
-            "severity": round(self.severity, 3),
-            "advice": self.kind.advice,
-        }
+    problem: str  # such as "blurred"
+    measure: str  # that shows the problem
+    value: float  # of the measure
+    threshold: float
+    severity: float  # how far the value is beyond the threshold: 1 at the threshold, 2 at twice or half of it
+    advice: str  # what to do
 
 
 @dataclass(frozen=True)
-class QualityReport:
+class QualityReport(RecordList[PictureProblem]):
     """Problems of pictures, the most severe first."""
 
-    problems: list[PictureProblem]
-    counts: dict[str, int]  # pictures with each problem, in the order of `PROBLEMS`; those of all kinds
-    pictures: int  # pictures that were measured
+    problems: tuple[PictureProblem, ...]
+    counts: dict[str, int]  # pictures with each problem, also of problems that are not listed
+    pictures: int  # that were measured
     unmeasured: int  # pictures without the fact "quality"
-    without_text: int  # measured pictures in which no text was read, so that their watermark is unknown
+    without_text: int  # measured pictures in which no text was read: whether they have a watermark is unknown
 
 
 def list_problems(
@@ -104,12 +84,20 @@ def list_problems(
         for problem in find_problems(measures):
             counts[problem.kind.name] += 1
             if not only or problem.kind.name in only:
-                found.append(
-                    PictureProblem(
-                        picture.item_id, picture.title, picture.uri, picture.view_id, problem.kind, problem.value
-                    )
-                )
+                found.append(_describe(picture, problem))
     found.sort(key=lambda problem: (-problem.severity, problem.item_id, problem.view_id, problem.problem))
-    return QualityReport(
-        found[:limit], {name: counts[name] for name in in_order(counts)}, measured, unmeasured, without_text
+    in_table = {name: counts[name] for name in in_order(counts)}
+    return QualityReport(tuple(found[:limit]), in_table, measured, unmeasured, without_text)
+
+
+def _describe(picture: StoredPicture, found: FoundProblem) -> PictureProblem:
+    kind = found.kind
+    return PictureProblem(
+        *(picture.item_id, picture.title, picture.uri, picture.view_id),
+        problem=kind.name,
+        measure=kind.measure,
+        value=found.value,
+        threshold=kind.threshold,
+        severity=kind.severity(found.value),
+        advice=kind.advice,
     )

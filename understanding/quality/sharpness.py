@@ -1,10 +1,10 @@
 """Blur of a picture, from the spectra of its sharpest blocks.
 
 A sharp edge has a power spectrum of 1 / f^2 (f in cycles a pixel), whatever its contrast. A Gaussian blur of standard
-deviation s multiplies the spectrum by exp(-4 pi^2 s^2 f^2). The power of a high band divided by that of a low band is
-therefore a measure of s that does not depend on the product, its contrast or its background. Thin lines and texture have
-more high frequencies than edges, so they never look blurred; only the blocks with the strongest steps are used, so a
-soft background behind a sharp product does not count.
+deviation s multiplies the spectrum by exp(-4 pi^2 s^2 f^2). So the power of a high band divided by that of a low band
+measures s, independently of the product, its contrast and its background. Thin lines and texture have more high
+frequencies than edges: they never look blurred. Only the blocks with the strongest steps are used: a soft background
+behind a sharp product does not count.
 """
 
 from __future__ import annotations

@@ -25,7 +25,9 @@ _CELLS: Final = 10  # places of a line, along each side of a picture
 _CORNER: Final = 0.25  # share of width and of height that counts as a corner
 _EDGE: Final = 0.1  # share of the height at the top and the bottom
 _ASLANT: Final = (15.0, 75.0)  # degrees
-_OWNER: Final = re.compile(r"©|\(c\)|copyright|watermark|all rights reserved|www\.|\.(?:com|net|org|shop|store)\b", re.I)
+_OWNER: Final = re.compile(
+    r"©|\(c\)|copyright|watermark|all rights reserved|www\.|\.(?:com|net|org|shop|store)\b", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
