@@ -23,6 +23,7 @@ COMMANDS = {
         "failures": ("catalogue.inspect:failures_app", "List media that could not be used."),
         "facts": ("understanding.facts:app", "Show and update what is found in pictures."),
         "export": ("catalogue.export:app", "Write items and vectors to Parquet, .npz or JSON lines."),
+        "quality": ("understanding.quality:app", "List pictures with problems, such as blur."),
         "duplicates": ("catalogue.duplicates:app", "List groups of near-duplicate items."),
         "video-products": ("catalogue.video_products:app", "List, propose and review the products in videos."),
         "watch": ("catalogue.watch:app", "Index the latest frames of a live stream."),

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from firstsight.api.models.rerankers import Rerankers
     from firstsight.api.models.semantic_ids import SemanticIds
     from firstsight.api.models.sequence import SequenceModels
+    from firstsight.api.quality import Quality
     from firstsight.api.recommend_options import RecommendOptions, SimilarOptions
     from firstsight.api.safety.safety import Safety
     from firstsight.api.safety.safety_audit import AuditTrail
@@ -169,6 +170,7 @@ if TYPE_CHECKING:
     from firstsight.tuning.reading.catalogue_data import ReadReport
     from firstsight.tuning.tune_report import TuneReport
     from firstsight.tuning.tune_settings import TuneSettings
+    from firstsight.understanding.quality.quality_list import PictureProblem, QualityReport
     from firstsight.vectors import EncoderSpec
 
 __version__ = "0.1.0"
@@ -274,6 +276,7 @@ __all__ = [
     "OptionalDependencyError",
     "PersonalSearch",
     "PersonalSearchVersion",
+    "PictureProblem",
     "Policies",
     "Policy",
     "PolicyEstimate",
@@ -284,6 +287,8 @@ __all__ = [
     "ProjectedItems",
     "ProposalReport",
     "ProtocolReport",
+    "Quality",
+    "QualityReport",
     "Query",
     "QueryError",
     "QueryOutcome",

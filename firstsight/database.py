@@ -24,6 +24,7 @@ from firstsight.api.models.ranking import RankingModels
 from firstsight.api.models.rerankers import Rerankers
 from firstsight.api.models.semantic_ids import SemanticIds
 from firstsight.api.models.sequence import SequenceModels
+from firstsight.api.quality import Quality
 from firstsight.api.recommend_options import RecommendOptions, SimilarOptions
 from firstsight.api.recommendations import Recommender
 from firstsight.api.safety.safety import Safety
@@ -75,6 +76,7 @@ class Database:
         db.duplicates    near-duplicate items
         db.timed_products  products in videos, with their seconds
         db.safety        policies, scores, decisions and their log
+        db.quality       problems of pictures, such as blur
         db.evaluation    measures of search and recommendation, and a map of the items
         db.facts         what is found in pictures and texts, such as colours
         db.encoders      vectors of a second encoder, and switches between the two
@@ -99,6 +101,7 @@ class Database:
         self.semantic_ids = SemanticIds(connection)
         self.duplicates = Duplicates(connection)
         self.timed_products = TimedProducts(connection)
+        self.quality = Quality(connection)
         self.evaluation = Evaluation(connection, self._searching)
         self.encoders = Encoders(connection)
         self.maintenance = Maintenance(connection)

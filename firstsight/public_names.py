@@ -15,6 +15,7 @@ _NAMES = {
     "firstsight.api.models.dependent_models": ("DependentModel",),
     "firstsight.api.models.ranking": ("RankingModels",),
     "firstsight.api.models.personal_search": ("PersonalSearch",),
+    "firstsight.api.quality": ("Quality",),
     "firstsight.api.recommend_options": ("RecommendOptions", "SimilarOptions"),
     "firstsight.api.models.rerankers": ("Rerankers",),
     "firstsight.api.safety.safety": ("Safety",),
@@ -133,6 +134,7 @@ _NAMES = {
     "firstsight.tuning.reading.catalogue_data": ("ReadReport",),
     "firstsight.tuning.tune_report": ("TuneReport",),
     "firstsight.tuning.tune_settings": ("TuneSettings",),
+    "firstsight.understanding.quality.quality_list": ("PictureProblem", "QualityReport"),
     "firstsight.vectors": ("EncoderSpec",),
 }
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from firstsight.extras import is_installed
 from firstsight.indexer.facts.item_facts import FactItem
 from firstsight.media.picture_facts import PictureFact
 from firstsight.storage.store import Store
@@ -29,7 +30,26 @@ def _colours(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
         yield ColourFacts()
 
 
-KINDS: Final[tuple[Callable[[Store, FactSettings], Iterator[FactKind]], ...]] = (_colours, _detectors)
+def _language(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
+    if settings.language and (settings.languages or is_installed("py3langid")):
+        from firstsight.understanding.language.language_facts import LanguageFacts
+
+        yield LanguageFacts(settings.languages)
+
+
+def _quality(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
+    if settings.quality:
+        from firstsight.understanding.quality.quality_facts import QualityFacts
+
+        yield QualityFacts()
+
+
+KINDS: Final[tuple[Callable[[Store, FactSettings], Iterator[FactKind]], ...]] = (
+    _colours,
+    _language,
+    _quality,
+    _detectors,
+)
 """Each gives the kinds that are on, and imports what they need only then. A new kind is one function here."""
 
 
