@@ -17,6 +17,9 @@ from firstsight.storage.table_store import TableStore
 FACT_PREFIX: Final = "fact_"
 TAG_PREFIX: Final = "fact_tag_"
 
+OCR_TEXT: Final = "fact_ocr_text"
+"""Column with the lines of text in an item's pictures; empty if there are none, null if no picture was read."""
+
 
 def is_fact_column(name: str) -> bool:
     """Whether a column of `items` has facts; no column of a catalogue is stored under such a name."""
