@@ -140,7 +140,7 @@ if TYPE_CHECKING:
     from firstsight.retrieval.query import Query
     from firstsight.retrieval.query_settings import QuerySettings
     from firstsight.retrieval.reranker_store import RerankerVersion
-    from firstsight.retrieval.results import ClipMatch, SearchResult, SearchResults, ViewMatch
+    from firstsight.retrieval.results import ClipMatch, PictureTextMatch, SearchResult, SearchResults, ViewMatch
     from firstsight.retrieval.timed_product import ProductEvidence, TimedProduct
     from firstsight.safety.audit.adoption import Adoption
     from firstsight.safety.audit.audit_entries import LogProblem, Verification
@@ -274,6 +274,7 @@ __all__ = [
     "OptionalDependencyError",
     "PersonalSearch",
     "PersonalSearchVersion",
+    "PictureTextMatch",
     "Policies",
     "Policy",
     "PolicyEstimate",

@@ -32,11 +32,10 @@ def find_picture_texts(
     candidates = [item_id for item_id, row in rows.items() if _count(words, row.get(OCR_TEXT) or "")]
     found: dict[str, PictureTextMatch] = {}
     for item_id, texts in read_picture_texts(store, candidates).items():
-        best = max(
-            ((_count(words, line.text), text, line) for text in texts for line in text.lines), key=lambda t: t[0]
-        )
-        if best[0]:
-            found[item_id] = _match(best[1], best[2], rows[item_id]["catalog_dir"], store.uri)
+        lines = [(_count(words, line.text), text, line) for text in texts for line in text.lines]
+        count, in_picture, line = max(lines, key=lambda counted: counted[0])
+        if count:
+            found[item_id] = _match(in_picture, line, rows[item_id]["catalog_dir"], store.uri)
     return found
 
 

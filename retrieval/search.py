@@ -17,9 +17,9 @@ from firstsight.encoders.base import Encoder
 from firstsight.errors import FirstsightError, QueryError
 from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.line_matches import QueryLines
-from firstsight.retrieval.picture_text_matches import find_picture_texts
 from firstsight.retrieval.page_selection import select_page
 from firstsight.retrieval.personalisation import Personaliser
+from firstsight.retrieval.picture_text_matches import find_picture_texts
 from firstsight.retrieval.query import Medium, Query
 from firstsight.retrieval.query_vectors import check_dimensions
 from firstsight.retrieval.ranking.candidates import Ranker

@@ -42,8 +42,8 @@ STRINGS: Final = (
 
 FONTS: Final = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSansMono", "DejaVuSans-Oblique")
 
-WITH_TEXT: Final = frozenset({"abc-blocks.jpg", "mg01-bk-0.jpg"})
-"""Pictures with letters: toy blocks with A, B and C, and a watch whose buttons are labelled."""
+WITH_TEXT: Final = frozenset({"abc-blocks.jpg", "mg01-bk-0.jpg", "ug06-lb-0.jpg"})
+"""Pictures with letters: toy blocks, a watch with labelled buttons, and a bottle with a scale in mirror writing."""
 
 COST_PICTURES: Final = 20
 
@@ -91,9 +91,8 @@ def run(data: Path) -> None:
     pictures = list(_textless(data))
     kept = [(name, text) for name, picture in pictures if (text := _read(picture))]
     print(f"false text on {len(pictures)} pictures without text: {len(kept)} {kept or ''}")
-    print(
-        f"OCR's CPU time over encoding by starter: {_cost([picture for _, picture in pictures]):.1f}x at {MIN_SIDE} px"
-    )
+    cost = _cost([picture for _, picture in pictures])
+    print(f"OCR's CPU time over encoding by starter: {cost:.1f}x at {MIN_SIDE} px")
 
 
 def _read(picture: Image.Image) -> list[str]:

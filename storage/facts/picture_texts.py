@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,6 +9,7 @@ from typing import Any, Final
 from firstsight.storage.facts.view_fact_table import read_view_facts
 from firstsight.storage.store import Store
 from firstsight.storage.tables import Part
+from firstsight.storage.view_order import view_order
 
 FACT: Final = "ocr"
 """Name of the fact."""
@@ -39,7 +39,7 @@ class TextInPicture:
 
 
 def read_picture_texts(store: Store, item_ids: Sequence[str]) -> dict[str, list[TextInPicture]]:
-    """Text in the pictures and frames of items, by item id, in the order of the views; items without text are left out.
+    """Text in the pictures and frames of items, by item id, pictures first; items without text are left out.
 
     Args:
         store: the database.
@@ -50,7 +50,7 @@ def read_picture_texts(store: Store, item_ids: Sequence[str]) -> dict[str, list[
     lines = {view_id: picture_lines(facts) for view_id, facts in read_view_facts(store, item_ids).items()}
     views = store.view_rows(item_ids).select(["item_id", "view_id", "part", "uri", "time_s"]).to_pylist()
     texts: dict[str, list[TextInPicture]] = {}
-    for view in sorted(views, key=lambda view: _numbers_by_value(view["view_id"])):
+    for view in sorted(views, key=lambda view: (view["part"] != "image", view_order(view["view_id"]))):
         if of_view := lines.get(view["view_id"]):
             text = TextInPicture(view["view_id"], view["part"], view["uri"], view["time_s"], of_view)
             texts.setdefault(view["item_id"], []).append(text)
@@ -64,8 +64,3 @@ def picture_lines(facts: Mapping[str, Mapping[str, Any]]) -> tuple[PictureLine, 
         PictureLine(line["text"], float(line["score"]), tuple((float(x), float(y)) for x, y in line["box"]))
         for line in stored
     )
-
-
-def _numbers_by_value(view_id: str) -> list[tuple[int, str]]:
-    """Sort key that puts the tenth frame after the second."""
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"([0-9]+)", view_id)]

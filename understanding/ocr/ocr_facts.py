@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from firstsight.media.picture_facts import JsonValue, PictureFact
 from firstsight.storage.facts.fact_columns import OCR_TEXT
+from firstsight.storage.view_order import view_order
 from firstsight.understanding.facts.fact_kind import FactItem
 from firstsight.understanding.ocr.model_files import OcrModels, find_models
 from firstsight.understanding.ocr.picture_text import MIN_SIDE
@@ -70,12 +71,13 @@ class OcrFacts:
         return [pa.field(OCR_TEXT, pa.string())]
 
     def values(self, items: Sequence[FactItem]) -> list[dict[str, Any]]:
-        """Join the lines of each item's views: each line once, in the order of the views, at most 10,000 characters."""
+        """Join the lines of each item's views: each line once, pictures first, at most 10,000 characters."""
         return [{OCR_TEXT: _item_text(item)} for item in items]
 
 
 def _item_text(item: FactItem) -> str | None:
-    read = [view.facts[NAME] for view in item.views if view.facts.get(NAME) is not None]
+    views = sorted(item.views, key=lambda view: (view.part != "image", view_order(view.view_id)))
+    read = [view.facts[NAME] for view in views if view.facts.get(NAME) is not None]
     if not read:
         return None
     lines: dict[str, str] = {}
