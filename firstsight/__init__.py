@@ -141,7 +141,7 @@ if TYPE_CHECKING:
     from firstsight.retrieval.query import Query
     from firstsight.retrieval.query_settings import QuerySettings
     from firstsight.retrieval.reranker_store import RerankerVersion
-    from firstsight.retrieval.results import ClipMatch, SearchResult, SearchResults, ViewMatch
+    from firstsight.retrieval.results import ClipMatch, PictureTextMatch, SearchResult, SearchResults, ViewMatch
     from firstsight.retrieval.timed_product import ProductEvidence, TimedProduct
     from firstsight.safety.audit.adoption import Adoption
     from firstsight.safety.audit.audit_entries import LogProblem, Verification
@@ -277,6 +277,7 @@ __all__ = [
     "PersonalSearch",
     "PersonalSearchVersion",
     "PictureProblem",
+    "PictureTextMatch",
     "Policies",
     "Policy",
     "PolicyEstimate",

@@ -105,7 +105,7 @@ _NAMES = {
     "firstsight.retrieval.query": ("Query",),
     "firstsight.retrieval.query_settings": ("QuerySettings",),
     "firstsight.retrieval.reranker_store": ("RerankerVersion",),
-    "firstsight.retrieval.results": ("ClipMatch", "SearchResult", "SearchResults", "ViewMatch"),
+    "firstsight.retrieval.results": ("ClipMatch", "PictureTextMatch", "SearchResult", "SearchResults", "ViewMatch"),
     "firstsight.retrieval.timed_product": ("ProductEvidence", "TimedProduct"),
     "firstsight.safety.audit.adoption": ("Adoption",),
     "firstsight.safety.audit.audit_entries": ("LogProblem", "Verification"),

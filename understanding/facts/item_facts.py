@@ -37,6 +37,13 @@ def _language(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
         yield LanguageFacts(settings.languages)
 
 
+def _ocr(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
+    if settings.ocr:
+        from firstsight.understanding.ocr.ocr_facts import OcrFacts
+
+        yield OcrFacts(settings.ocr_models)
+
+
 def _quality(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
     if settings.quality:
         from firstsight.understanding.quality.quality_facts import QualityFacts
@@ -47,6 +54,7 @@ def _quality(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
 KINDS: Final[tuple[Callable[[Store, FactSettings], Iterator[FactKind]], ...]] = (
     _colours,
     _language,
+    _ocr,  # before quality, which reads it to find watermarks
     _quality,
     _detectors,
 )
