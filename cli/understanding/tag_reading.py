@@ -28,9 +28,9 @@ def register(app: typer.Typer) -> None:
             "tags correct sneakers-red material=mesh material=rubber",
             "tags correct sneakers-red --withdraw category",
         ],
-        note="A correction wins over the catalogue and predictions, stays when the item is indexed again, and is a label "
-        "of the next training. Give a value more than once for a multi-label tag, and none (category=) if the item has "
-        "no value.",
+        note="A correction wins over the catalogue and predictions, stays when the item is indexed again, and is a "
+        "label of the next training. Give several values of a multi-label tag one by one, and none (category=) if the "
+        "item has no value.",
     )(correct)
     command(
         app,

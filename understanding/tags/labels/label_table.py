@@ -80,7 +80,8 @@ def tags_with_labels(store: Store) -> set[str]:
     table = open_side_table(store, TABLE)
     if table is None:
         return set()
-    return set(table.search().select(["tag"]).limit(None).to_arrow()["tag"].to_pylist())
+    tags = table.search().select(["tag"]).limit(None).to_arrow()["tag"].to_pylist()
+    return {str(tag) for tag in tags}
 
 
 def write_corrections(store: Store, corrections: Iterable[GivenTag]) -> None:

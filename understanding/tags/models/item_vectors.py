@@ -37,8 +37,7 @@ class ItemVectors:
     @property
     def known(self) -> NDArray[np.bool_]:
         """(n,) whether an item has any view."""
-        known: NDArray[np.bool_] = self.present.any(axis=1)
-        return known
+        return np.asarray(self.present.any(axis=1), dtype=np.bool_)
 
 
 def part_means(store: Store) -> Vectors:

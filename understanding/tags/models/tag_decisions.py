@@ -47,12 +47,12 @@ def deepest_values(tree: TagTree, masses: Floats, cut: float) -> Indices:
         return np.full(len(masses), -1, dtype=np.int64)
     order = np.where(masses >= cut, tree.depths + masses, -1.0)
     best = order.argmax(axis=1)
-    return np.where(order[np.arange(len(masses)), best] >= 0, best, -1)
+    return np.asarray(np.where(order[np.arange(len(masses)), best] >= 0, best, -1), dtype=np.int64)
 
 
 def best_leaves(tree: TagTree, masses: Floats) -> Indices:
     """Return the (m,) most probable values without children."""
-    return np.where(tree.is_leaf, masses, -1.0).argmax(axis=1)
+    return np.asarray(np.where(tree.is_leaf, masses, -1.0).argmax(axis=1), dtype=np.int64)
 
 
 def right_answers(tree: TagTree, answers: Indices, labels: Indices) -> NDArray[np.bool_]:

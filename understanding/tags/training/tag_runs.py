@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
-from firstsight.heads.methods.text_tower import TextTower
 
 from firstsight.duplicates.groups import duplicate_group_ids
 from firstsight.encoders.base import Encoder, Vectors
 from firstsight.errors import TagError
+from firstsight.heads.methods.text_tower import TextTower
 from firstsight.records import Record
 from firstsight.storage.product_groups import GROUP_COLUMN
 from firstsight.storage.store import Store
@@ -264,7 +264,8 @@ def _groups(store: Store, on_progress: Callable[[str], None]) -> Mapping[str, st
 
     search = store.items.search().select(["item_id", GROUP_COLUMN]).limit(None)
     for batch in search.to_batches(10_000):
-        for item_id, product in zip(batch["item_id"].to_pylist(), batch[GROUP_COLUMN].to_pylist(), strict=True):
+        for row in batch.to_pylist():
+            item_id, product = str(row["item_id"]), row[GROUP_COLUMN]
             if product is not None:
                 parents[root(f"product:{product}")] = root(groups.get(item_id, item_id))
                 parents[root(item_id)] = root(groups.get(item_id, item_id))
