@@ -32,6 +32,9 @@ COMMANDS = {
         "reindex": ("catalogue.reindex:app", "Make the vectors of another encoder."),
         "upgrade": ("catalogue.upgrade:app", "Upgrade a database of an earlier version."),
     },
+    "Understanding": {
+        "tags": ("understanding.tags:app", "Learn categories and attributes, and tag items."),
+    },
     "Search": {
         "search": ("search.search:app", "Search by text, picture, video or item."),
         "map": ("search.map:app", "Draw a map of all items as an HTML page."),

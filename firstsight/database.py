@@ -31,6 +31,7 @@ from firstsight.api.safety.safety import Safety
 from firstsight.api.searching import OnError, Searching
 from firstsight.api.status import Status, read_status
 from firstsight.api.timed_products import TimedProducts
+from firstsight.api.understanding.tags import Tags
 from firstsight.encoders.base import Encoder, ImageInput
 from firstsight.encoders.encoder_options import EncoderOptions
 from firstsight.errors import FirstsightError
@@ -75,6 +76,7 @@ class Database:
         db.semantic_ids  a few small numbers for each item
         db.duplicates    near-duplicate items
         db.timed_products  products in videos, with their seconds
+        db.tags          categories and attributes, learned from labels
         db.safety        policies, scores, decisions and their log
         db.quality       problems of pictures, such as blur
         db.evaluation    measures of search and recommendation, and a map of the items
@@ -107,6 +109,7 @@ class Database:
         self.maintenance = Maintenance(connection)
         self.safety = Safety(connection)
         self.facts = Facts(connection)
+        self.tags = Tags(connection)
 
     @property
     def uri(self) -> str:

@@ -51,12 +51,19 @@ def _quality(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
         yield QualityFacts()
 
 
+def _tags(store: Store, _settings: FactSettings) -> Iterator[FactKind]:
+    from firstsight.understanding.tags.tag_facts import TagFacts
+
+    yield TagFacts(store)
+
+
 KINDS: Final[tuple[Callable[[Store, FactSettings], Iterator[FactKind]], ...]] = (
     _colours,
     _language,
     _ocr,  # before quality, which reads it to find watermarks
     _quality,
     _detectors,
+    _tags,
 )
 """Each gives the kinds that are on, and imports what they need only then. A new kind is one function here."""
 
