@@ -35,6 +35,7 @@ class Counts(Record):
     shared_media: int = 0  # of `media`: those that an earlier item had fetched and encoded
     failed_media: int = 0  # pictures, videos and timed texts that could not be used
     failed_texts: int = 0  # titles that the encoder failed on
+    failed_facts: int = 0  # media of items with a fact that could not be found; the media themselves are indexed
     duplicates: int = 0  # encoded items that are near-duplicates of another item; 0 without the check
 
     @property

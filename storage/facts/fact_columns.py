@@ -13,14 +13,10 @@ from typing import Any, Final
 import pyarrow as pa
 
 from firstsight.storage.table_store import TableStore
+from firstsight.storage.tables import FACT_PREFIX as FACT_PREFIX
+from firstsight.storage.tables import is_fact_column as is_fact_column
 
-FACT_PREFIX: Final = "fact_"
 TAG_PREFIX: Final = "fact_tag_"
-
-
-def is_fact_column(name: str) -> bool:
-    """Whether a column of `items` has facts; no column of a catalogue is stored under such a name."""
-    return name.startswith(FACT_PREFIX)
 
 
 def add_fact_columns(store: TableStore, fields: Sequence[pa.Field[Any]]) -> None:
