@@ -17,10 +17,14 @@ from firstsight.media.fetch.fetched_media import fetch_bytes
 from firstsight.media.pictures import open_picture
 from firstsight.media.policy import MediaPolicy
 from firstsight.media.stored_media import open_address
+from firstsight.retrieval.evaluation.robustness.slice_columns import language_column
 from firstsight.retrieval.results import locate
+from firstsight.storage.facts.fact_columns import column_or_fact
 from firstsight.storage.product_groups import GROUP_COLUMN
 from firstsight.storage.store import Store
 from firstsight.storage.tables import HIDDEN_COLUMNS
+
+_LANGUAGE = "language"
 
 WORKING_SIDE = 512
 """Longer side of a picture before it is corrupted, in pixels, so that a corruption means the same for any file."""
@@ -96,8 +100,12 @@ def sample_store(store: Store, count: int, seed: int, policy: MediaPolicy, first
             where = locate(open_address(views[item_id][1], store.uri), row["catalog_dir"])
             columns = {name: value for name, value in row.items() if name not in HIDDEN_COLUMNS}
             items.append(SampledItem(item_id, product_of(row), _title(row), columns, where))
-    names = tuple(name for name in store.items.schema.names if name not in HIDDEN_COLUMNS)
-    return ItemSample(tuple(items), len(views), replace(policy, allow_anywhere=True), store.uri, names)
+    names = [name for name in store.items.schema.names if name not in HIDDEN_COLUMNS]
+    fact = column_or_fact(names, _LANGUAGE)
+    if fact is not None and language_column(names) is None:  # a slice of its own, if the catalogue names no language
+        names.append(_LANGUAGE)
+        items = [replace(item, columns={**item.columns, _LANGUAGE: item.columns[fact]}) for item in items]
+    return ItemSample(tuple(items), len(views), replace(policy, allow_anywhere=True), store.uri, tuple(names))
 
 
 def sample_catalogue(
