@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fact(name: str, *, min_side: int | None = None) -> PictureFact:
-    parts = ("image", "frame")
+    parts: tuple[Literal["image", "frame"], ...] = ("image", "frame")
     return PictureFact(name, f"functions_of_a_test:{name}", "1", min_side, parts, options={"a": 1})
 
 
@@ -104,7 +105,7 @@ def test_functions_run_on_the_frames_that_are_chosen(functions: Path) -> None:
     assert [f.picture.tobytes() for f in sampled.frames] == [f.picture.tobytes() for f in before.frames]
     for frame in sampled.frames:
         assert frame.facts is not None
-        width, height, *source = frame.facts.values["sizes"]  # type: ignore[misc]
+        width, height, *source = frame.facts.values["sizes"]  # type: ignore[misc, str-unpack]
         assert source == [width, height, "frame", {"a": 1}]
     assert at.facts is not None
     assert at.facts.values["sizes"][2:4] == [width, height]  # type: ignore[index]
