@@ -14,6 +14,7 @@ from firstsight.cli.output import print_json_lines, print_message
 from firstsight.cli.safety.options import SkipBadLabels, TrainFlags, figure
 
 if TYPE_CHECKING:
+    from firstsight.api.safety.safety import Safety
     from firstsight.safety.policy.policy_heads import Head
 
 
@@ -38,12 +39,23 @@ def train(
     no_promote: Annotated[
         bool, panels.training("--no-promote", help="Store the new heads, but keep the current ones in use.")
     ] = False,
+    detectors: Annotated[
+        bool,
+        panels.training(
+            "--detectors",
+            help="Train no heads; choose on the labels the scores above which the policies' detectors block, with "
+            "--precision.",
+        ),
+    ] = False,
     file: options.PoliciesFile = None,
     output: options.TableFlags,
     encoder: options.EncoderFlags,
     db: options.DatabaseFlags,
 ) -> None:
     """Train a head for each policy with labels. Held-out labels measure and calibrate it."""
+    if detectors:
+        _calibrate_detectors(db.open(encoder).safety.with_policies(file), labels, targets.precision, output)
+        return
     report = (
         db.open(encoder)
         .safety.with_policies(file)
@@ -58,6 +70,20 @@ def train(
     for problem in report.problems:
         print_message(f"left out: {problem}")
     _print_heads(report.heads, output)
+
+
+def _calibrate_detectors(safety: Safety, labels: Path, precision: float, output: options.TableFlags) -> None:
+    cuts, problems = safety.heads.calibrate_detectors(labels, precision=precision)
+    for problem in problems:
+        print_message(f"left out: {problem}")
+    if output.as_json:
+        print_json_lines([cut.to_dict() for cut in cuts])
+        return
+    output.print_table(
+        ["policy", "detector", "label", "block from", "positives", "negatives", "why"],
+        [(c.policy, c.detector, c.label, c.block, c.positives, c.negatives, c.reason) for c in cuts],
+        ["block from", "positives", "negatives"],
+    )
 
 
 def retrain(
