@@ -73,6 +73,7 @@ class SearchResult(Record):
     line: ViewMatch | None = None  # passage of its timed text with most words of the query text; None if it has none
     clip: ClipMatch | None = None  # where its video contains the clip of the query; None if it does not
     boost: float | None = None  # of a personalised search, in standard deviations of the ranking score; else None
+    colour_boost: float | None = None  # for the colours of the query's text, likewise; None without colour words
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain values for JSON; the catalogue's columns are under `columns`."""
@@ -80,6 +81,7 @@ class SearchResult(Record):
         scores = {"score": round(self.score, 4), "relevance": round(self.relevance, 4)}
         rank = {} if self.rank_score is None else {"rank_score": round(self.rank_score, 4)}
         rank |= {} if self.boost is None else {"boost": round(self.boost, 4)}
+        rank |= {} if self.colour_boost is None else {"colour_boost": round(self.colour_boost, 4)}
         group: dict[str, Any] = {} if self.others is None else {"others": self.others}
         group |= {} if self.moments is None else {"moments": plain_value(self.moments)}
         group |= {} if self.products is None else {"products": plain_value(self.products)}
