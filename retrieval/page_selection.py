@@ -17,7 +17,7 @@ from firstsight.retrieval.ranking.collapse import (
     collapse_duplicates,
     count_groups,
 )
-from firstsight.retrieval.ranking.colour_boost import COLOUR_CANDIDATES, boost_colours, wished_colours
+from firstsight.retrieval.ranking.colour_boost import COLOUR_CANDIDATES, boost_colours
 from firstsight.retrieval.ranking.diversity import maximal_marginal_relevance
 from firstsight.retrieval.ranking.fetch_batching import FetchGenerator
 from firstsight.retrieval.ranking.readings import Candidate, CandidateRanking
@@ -51,11 +51,11 @@ def select_page(
     end = query.offset + query.k
     want = max(end, DIVERSITY_POOL) if query.diversity else end
     # every page reranks the same items, also those that a threshold removes later
-    colours = wished_colours(ranker.store, query)
+    wish = ranker.encoded.wish
     need = max(
         want,
         CANDIDATES if reranker else 0,
-        COLOUR_CANDIDATES if colours else 0,
+        COLOUR_CANDIDATES if wish else 0,
         PERSONAL_CANDIDATES if personaliser else 0,
     )
     reranked: list[Candidate] = []
@@ -68,9 +68,9 @@ def select_page(
         if reranker:
             reranked = reranked or reranker.order(ranker.store, ranker.encoded, candidates[:CANDIDATES])
             candidates = [*reranked, *candidates[CANDIDATES:]]
-        if colours:
+        if wish:
             first = candidates[:COLOUR_CANDIDATES]
-            coloured = coloured or boost_colours(ranker.store, first, colours, query.colour_weight)
+            coloured = coloured or boost_colours(ranker.store, first, wish.colours, query.colour_weight)
             candidates = [*coloured, *candidates[COLOUR_CANDIDATES:]]
         if personaliser:
             boosted = boosted or personalise(candidates[:PERSONAL_CANDIDATES], personaliser)

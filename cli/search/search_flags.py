@@ -86,8 +86,8 @@ class SearchFlags:
         panels.query(
             "--colour-weight",
             metavar="WEIGHT",
-            help="Maximum boost for items of the colours in the text, in standard deviations of the ranking score, 0 to "
-            "10; 0 for none.",
+            help="Maximum boost for items of the colours in the text, 0 to 10, in standard deviations of the ranking "
+            "score; 0 for none.",
         ),
     ] = 3.0
     where: options.Where = None

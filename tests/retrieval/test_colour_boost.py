@@ -11,7 +11,7 @@ import pytest
 
 import firstsight
 from firstsight import Query, QueryError
-from firstsight.retrieval.ranking.colour_boost import boost_colours, wished_colours
+from firstsight.retrieval.ranking.colour_boost import boost_colours, find_colour_wish
 from firstsight.retrieval.ranking.readings import Candidate
 from firstsight.storage.store import Store
 from tests.cli.calling import call_in_process
@@ -84,10 +84,12 @@ def test_nothing_is_boosted_without_colour_words_or_weight(db: firstsight.Databa
         (Query("red shoes", text_weight=0, items=["tee-red"]), ()),
         (Query(items=["tee-red"]), ()),
         (Query("red shoes", colour_weight=0), ()),
+        (Query("red shoes", understand=False), ()),
     ],
 )
 def test_colours_come_from_the_text_alone(store: Store, query: Query, colours: tuple[str, ...]) -> None:
-    assert wished_colours(store, query) == colours
+    wish = find_colour_wish(store, query)
+    assert (() if wish is None else wish.colours) == colours
 
 
 def test_a_database_without_colours_searches_as_before(tmp_path: Path) -> None:
@@ -103,7 +105,7 @@ def test_a_database_without_colours_searches_as_before(tmp_path: Path) -> None:
 def test_scores_stay_in_the_order_of_the_results(store: Store) -> None:
     candidates = [Candidate(name, 0.5, 0.9 - n / 10) for n, name in enumerate(["tee-black", "fedora-red", "lemon"])]
     boosted = boost_colours(store, [*candidates, Candidate("unknown", 0.1, 0.1)], ["red"], 3.0)
-    assert [candidate.item_id for candidate in boosted][0] == "fedora-red"
+    assert boosted[0].item_id == "fedora-red"
     assert [candidate.value for candidate in boosted] == [pytest.approx(value) for value in (0.9, 0.8, 0.7, 0.1)]
     assert next(c for c in boosted if c.item_id == "unknown").colour_boost == 0
 
