@@ -28,7 +28,7 @@ from firstsight.recommend.personal_search.interest_boost import (
     interest_cosines,
 )
 from firstsight.recommend.personal_search.personal_search_store import PersonalSearchVersion
-from firstsight.retrieval.personalisation import standardised
+from firstsight.retrieval.ranking.standard_scores import standardised
 from firstsight.retrieval.ranking.readings import Candidate
 from firstsight.storage.store import Store
 
