@@ -1,0 +1,1 @@
+"""Parts of `benchmarks.understanding`, one per kind of fact."""
