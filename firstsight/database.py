@@ -13,6 +13,7 @@ from firstsight.api.encoders.encoder_sets import Encoders
 from firstsight.api.evaluation import Evaluation
 from firstsight.api.events import EventLog
 from firstsight.api.export import Export
+from firstsight.api.facts.facts import Facts
 from firstsight.api.index_options import IndexOptions, RunOptions
 from firstsight.api.indexing import Indexing
 from firstsight.api.items import Item, read_item
@@ -30,6 +31,7 @@ from firstsight.api.safety.safety import Safety
 from firstsight.api.searching import OnError, Searching
 from firstsight.api.status import Status, read_status
 from firstsight.api.timed_products import TimedProducts
+from firstsight.api.understanding.tags import Tags
 from firstsight.encoders.base import Encoder, ImageInput
 from firstsight.encoders.encoder_options import EncoderOptions
 from firstsight.errors import FirstsightError
@@ -74,9 +76,11 @@ class Database:
         db.semantic_ids  a few small numbers for each item
         db.duplicates    near-duplicate items
         db.timed_products  products in videos, with their seconds
+        db.tags          categories and attributes, learned from labels
         db.safety        policies, scores, decisions and their log
         db.quality       problems of pictures, such as blur
         db.evaluation    measures of search and recommendation, and a map of the items
+        db.facts         what is found in pictures and texts, such as colours
         db.encoders      vectors of a second encoder, and switches between the two
         db.maintenance   upkeep and upgrades
     """
@@ -104,6 +108,8 @@ class Database:
         self.encoders = Encoders(connection)
         self.maintenance = Maintenance(connection)
         self.safety = Safety(connection)
+        self.facts = Facts(connection)
+        self.tags = Tags(connection)
 
     @property
     def uri(self) -> str:

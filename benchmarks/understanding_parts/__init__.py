@@ -1,1 +1,1 @@
-"""Parts of `benchmarks.understanding`, one per kind of fact."""
+"""Parts of the benchmark of content understanding, one module each with `run(data)`."""

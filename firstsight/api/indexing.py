@@ -40,7 +40,8 @@ from firstsight.storage.indexes.text_index import check_language, index_texts
 from firstsight.storage.reduction_table import describe_reduction
 from firstsight.storage.store import Store
 from firstsight.storage.vector_format import VectorFormat, check_vector_format
-from firstsight.understanding.facts.fact_settings import FactOptions
+from firstsight.understanding.facts.fact_settings import FactOptions, read_complete_facts
+from firstsight.understanding.facts.fact_status import count_items_without
 
 if TYPE_CHECKING:
     from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
@@ -140,7 +141,9 @@ class Indexing:
             kinds = store_fact_options(store, facts)
             run = self._make_run(store, catalog, recipe, kinds, on_progress=on_progress, should_stop=should_stop)
             report = run.run(self._recorded_settings(recipe), prune=prune, warn_duplicates=warn_duplicates)
-            return replace(report, reduction=describe_reduction(store, store.spec.fingerprint))
+            lacking = count_items_without(store, kinds.kinds, read_complete_facts(store))
+            reduction = describe_reduction(store, store.spec.fingerprint)
+            return replace(report, lacking_facts=lacking, reduction=reduction)
 
     def add(self, rows: CatalogueInput, **options: Unpack[RunOptions]) -> IndexReport:
         """Add a few items, or replace items that have the same ids; all other items stay as they are.

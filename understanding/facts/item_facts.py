@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from firstsight.extras import is_installed
 from firstsight.indexer.facts.item_facts import FactItem
 from firstsight.media.picture_facts import PictureFact
 from firstsight.storage.store import Store
@@ -22,6 +23,27 @@ def _detectors(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
     yield from detector_kinds(settings.detectors)
 
 
+def _colours(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
+    if settings.colours:
+        from firstsight.understanding.colours.colour_facts import ColourFacts
+
+        yield ColourFacts()
+
+
+def _language(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
+    if settings.language and (settings.languages or is_installed("py3langid")):
+        from firstsight.understanding.language.language_facts import LanguageFacts
+
+        yield LanguageFacts(settings.languages)
+
+
+def _ocr(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
+    if settings.ocr:
+        from firstsight.understanding.ocr.ocr_facts import OcrFacts
+
+        yield OcrFacts(settings.ocr_models)
+
+
 def _quality(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
     if settings.quality:
         from firstsight.understanding.quality.quality_facts import QualityFacts
@@ -29,7 +51,20 @@ def _quality(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
         yield QualityFacts()
 
 
-KINDS: Final[tuple[Callable[[Store, FactSettings], Iterator[FactKind]], ...]] = (_detectors, _quality)
+def _tags(store: Store, _settings: FactSettings) -> Iterator[FactKind]:
+    from firstsight.understanding.tags.tag_facts import TagFacts
+
+    yield TagFacts(store)
+
+
+KINDS: Final[tuple[Callable[[Store, FactSettings], Iterator[FactKind]], ...]] = (
+    _colours,
+    _language,
+    _ocr,  # before quality, which reads it to find watermarks
+    _quality,
+    _detectors,
+    _tags,
+)
 """Each gives the kinds that are on, and imports what they need only then. A new kind is one function here."""
 
 

@@ -21,7 +21,7 @@ PICTURES = Path(__file__).parents[3] / "sample_media" / "pictures"
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with a good, a blurred, a dark and a missing picture; read only."""
     folder = tmp_path_factory.mktemp("quality")
-    picture = open_picture(PICTURES / "poster-cat.jpg")
+    picture = open_picture(PICTURES / "espresso-cup.jpg")
     picture.save(folder / "good.png")
     picture.filter(ImageFilter.GaussianBlur(2)).save(folder / "blurred.png")
     picture.point(lambda level: level * 0.2).save(folder / "dark.png")
