@@ -27,7 +27,7 @@ from firstsight.media.pictures import open_picture, shrink
 from firstsight.understanding.quality.picture_quality import MIN_SIDE, measure
 from firstsight.understanding.quality.problems import PROBLEM_KINDS, PROBLEMS, ProblemKind, find_problems
 
-PICTURES: Final = 120
+PICTURES: Final = 60
 GENERATED: Final = 60
 ALLOWED: Final = 0.02
 

@@ -154,3 +154,14 @@ def test_the_measures_are_stored_with_the_view(shop: Path) -> None:
     (stored,) = facts.values()
     assert stored["quality"]["version"] == "1"
     assert json.loads(json.dumps(stored["quality"]["value"]))["width"] > 0
+
+
+def test_the_python_block_of_the_page_about_quality_runs(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "quality.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    with firstsight.open(shop) as db:
+        exec(compile(block, "docs/quality.md", "exec"), {"db": db})
+    assert (tmp_path / "quality.html").exists()
