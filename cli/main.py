@@ -23,7 +23,6 @@ COMMANDS = {
         "failures": ("catalogue.inspect:failures_app", "List media that could not be used."),
         "facts": ("understanding.facts:app", "Show and update what is found in pictures."),
         "export": ("catalogue.export:app", "Write items and vectors to Parquet, .npz or JSON lines."),
-        "quality": ("understanding.quality:app", "List pictures with problems, such as blur."),
         "duplicates": ("catalogue.duplicates:app", "List groups of near-duplicate items."),
         "video-products": ("catalogue.video_products:app", "List, propose and review the products in videos."),
         "watch": ("catalogue.watch:app", "Index the latest frames of a live stream."),
@@ -34,6 +33,7 @@ COMMANDS = {
     },
     "Understanding": {
         "tags": ("understanding.tags:app", "Learn categories and attributes, and tag items."),
+        "quality": ("understanding.quality:app", "List pictures with problems, such as blur."),
     },
     "Search": {
         "search": ("search.search:app", "Search by text, picture, video or item."),
