@@ -31,6 +31,7 @@ NEED_AN_EXTRA = {
     "firstsight.service",
     "firstsight.tuning.networks.adapters",
     "firstsight.tuning.starter.text_adapters",
+    "firstsight.understanding.ocr.text_reader",
 }
 """Modules that cannot be imported without an extra."""
 
