@@ -131,6 +131,9 @@ class SearchResults(RecordList[SearchResult]):
     snapshot: str  # token of the searched rows: with it, the next page comes from the same ranking, even after writes
     reranker: int | None = None  # version of the reranker that ordered the results; None if not reranked
     withheld: int = 0  # items of this page that were removed or blocked after the snapshot
+    understood: Mapping[str, Any] | None = None  # by rules of the text; None if nothing was understood, else the keys:
+    # text (what is left), colours, minus (lists), min_price, max_price, currency (or None), unmet: ["price"] if no item
+    # passes the price limits, so that they are not applied
 
 
 def locate(uri: str, catalog_dir: str) -> str:

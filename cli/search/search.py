@@ -31,6 +31,7 @@ SAID = 80
 EXAMPLES = [
     'search "red running shoes"',
     "search --image photo.jpg --kind product -k 5",
+    'search "red running shoes not nike under 50"',
     'search "summer dress" --image a.jpg --image-weight 0.5 --minus floral --minus-image b.jpg',
     "search --item guitar-acoustic --where \"price < 200 AND category = 'music'\"",
     "search SPP6 --mode words",
@@ -99,8 +100,13 @@ def search(
             )
         print_message(f"wrote {html}")
     if output.as_json:
-        print_json_lines(result.to_dict() | {"snapshot": results.snapshot} for result in results)
+        understood = {} if results.understood is None else {"understood": results.understood}
+        print_json_lines(result.to_dict() | {"snapshot": results.snapshot} | understood for result in results)
     else:
+        if results.understood is not None:
+            from firstsight.retrieval.query_understanding import describe_understood
+
+            print_message(f"understood: {describe_understood(results.understood)}")
         _print(results, query, output, db)
 
 

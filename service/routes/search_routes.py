@@ -96,6 +96,7 @@ def _search_response(query: Query, results: SearchResults, *, moderates: bool) -
         "results": [result_as_json(result, moderates=moderates) for result in results],
         "snapshot": results.snapshot,
         "next_offset": end if more else None,
+        "understood": results.understood,
     }
     return LibraryJSONResponse(content)
 
