@@ -10,10 +10,12 @@ import av
 import numpy as np
 import pytest
 
+import firstsight
 from firstsight.media.decode.picture_decoder import PictureDecoder
 from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.picture_facts import JsonValue
 from firstsight.understanding.ocr.ocr_facts import OcrFacts
+from tests.indexer.shop import ColourEncoder
 from tests.understanding.ocr.rendered import render
 
 
@@ -49,3 +51,25 @@ def test_frames_of_a_video_are_read_once_for_each_shot(tmp_path: Path) -> None:
     read = [texts(frame.facts.values["ocr"]) for frame in video.frames if frame.facts is not None]
     assert read == [["First offer"], ["Second offer"]]
     assert [frame.time_s for frame in video.frames] == pytest.approx([1.5, 4.5], abs=1.5)
+
+
+def test_an_index_run_stores_the_text_and_searches_find_it(tmp_path: Path) -> None:
+    render([("Midsummer festival", (40, 60))]).save(tmp_path / "poster.png")
+    render([]).save(tmp_path / "plain.png")
+    rows = [{"item_id": name, "title": "A thing", "images": [f"{name}.png"]} for name in ("poster", "plain")]
+    db = firstsight.open(tmp_path / "db", encoder=ColourEncoder())
+    db.index([*rows, {"item_id": "bare", "title": "A thing"}], root=tmp_path, ocr=True, colours=False)
+    (result,) = db.search("festival", mode="words")
+    assert (result.item_id, result.columns["ocr_text"]) == ("poster", "Midsummer festival")
+    assert result.picture_text is not None
+    assert result.picture_text.view_id == "poster#image-0"
+    texts = {result.item_id: result.columns.get("ocr_text") for result in db.search("thing", k=3)}
+    assert texts == {"poster": "Midsummer festival", "plain": "", "bare": None}
+
+
+def test_a_folder_without_models_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    db = firstsight.open(tmp_path / "db", encoder=ColourEncoder())
+    (tmp_path / "models").mkdir()
+    with pytest.raises(firstsight.EncoderError, match="has no recognition model"):
+        db.index([{"item_id": "a", "title": "A thing"}], ocr=True, ocr_models=tmp_path / "models")
+    assert not (tmp_path / "db").exists()
