@@ -27,6 +27,9 @@ SCHEMA: Final = pa.schema(
     ]
 )
 
+PACKAGED_MODELS: Final = "packaged"
+"""Value of `ocr_models` that ends the use of a folder."""
+
 _ROW: Final = "facts"
 
 
@@ -38,7 +41,7 @@ class FactOptions(TypedDict, total=False):
     languages: Sequence[str] | None
     quality: bool | None
     ocr: bool | None
-    ocr_models: str | os.PathLike[str] | None
+    ocr_models: str | os.PathLike[str] | None  # a folder, or "packaged" for the models of the package
     detectors: Sequence[str] | None  # an empty list removes all
 
 
@@ -83,7 +86,9 @@ class FactSettings(Record):
             if name in changes:
                 check_texts(name, changes[name])
                 changes[name] = tuple(dict.fromkeys(text.strip() for text in changes[name] if text.strip()))
-        if "ocr_models" in changes:
+        if changes.get("ocr_models") == PACKAGED_MODELS:
+            changes["ocr_models"] = None
+        elif "ocr_models" in changes:
             folder = Path(changes["ocr_models"]).expanduser().absolute()
             if not folder.is_dir():
                 raise QueryError(f"the folder of models for text in pictures, {folder}, does not exist; give another")
