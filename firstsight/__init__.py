@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from firstsight.api.models.rerankers import Rerankers
     from firstsight.api.models.semantic_ids import SemanticIds
     from firstsight.api.models.sequence import SequenceModels
+    from firstsight.api.quality import Quality
     from firstsight.api.recommend_options import RecommendOptions, SimilarOptions
     from firstsight.api.safety.safety import Safety
     from firstsight.api.safety.safety_audit import AuditTrail
@@ -142,7 +143,7 @@ if TYPE_CHECKING:
     from firstsight.retrieval.query import Query
     from firstsight.retrieval.query_settings import QuerySettings
     from firstsight.retrieval.reranker_store import RerankerVersion
-    from firstsight.retrieval.results import ClipMatch, SearchResult, SearchResults, ViewMatch
+    from firstsight.retrieval.results import ClipMatch, PictureTextMatch, SearchResult, SearchResults, ViewMatch
     from firstsight.retrieval.timed_product import ProductEvidence, TimedProduct
     from firstsight.safety.audit.adoption import Adoption
     from firstsight.safety.audit.audit_entries import LogProblem, Verification
@@ -171,6 +172,7 @@ if TYPE_CHECKING:
     from firstsight.tuning.reading.catalogue_data import ReadReport
     from firstsight.tuning.tune_report import TuneReport
     from firstsight.tuning.tune_settings import TuneSettings
+    from firstsight.understanding.quality.quality_list import PictureProblem, QualityReport
     from firstsight.understanding.tags.labels.label_table import GivenTag
     from firstsight.understanding.tags.labels.tag_tree import TagTree
     from firstsight.understanding.tags.models.tag_decisions import TagCut
@@ -293,6 +295,8 @@ __all__ = [
     "OptionalDependencyError",
     "PersonalSearch",
     "PersonalSearchVersion",
+    "PictureProblem",
+    "PictureTextMatch",
     "Policies",
     "Policy",
     "PolicyEstimate",
@@ -303,6 +307,8 @@ __all__ = [
     "ProjectedItems",
     "ProposalReport",
     "ProtocolReport",
+    "Quality",
+    "QualityReport",
     "Query",
     "QueryError",
     "QueryOutcome",

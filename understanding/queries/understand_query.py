@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from firstsight.understanding.colours.colour_words import colour_languages, find_colours
+from firstsight.understanding.colours.colour_words import ColourMatch, colour_languages, find_colours
 from firstsight.understanding.queries.negations import find_negations
 from firstsight.understanding.queries.price_limits import find_price_limits
 from firstsight.understanding.queries.tokens import Token, split_tokens
@@ -48,7 +48,7 @@ def understand_query(
     tokens = split_tokens(text)
     words = load_vocabulary(languages)
     protected = _protect(tokens, words)
-    names = _name_colours(text, tokens, protected, languages)
+    names = _name_colours(tokens, protected, _find_colours(text, tokens, words, languages))
     slots: list[Slot | None] = [None] * len(tokens)
     low, high, currency = None, None, None
     if prices:
@@ -107,14 +107,39 @@ def _protect(tokens: Sequence[Token], words: Vocabulary) -> list[int]:
     return numbers
 
 
+def _find_colours(
+    text: str, tokens: Sequence[Token], words: Vocabulary, languages: Sequence[str] | None
+) -> list[ColourMatch]:
+    """The colour words of a text, in order.
+
+    Words that are a colour in one language alone, such as the French rose, count if the caller names this language, or
+    if another word of the text belongs to it alone.
+    """
+    known = set(colour_languages())
+    if languages is not None:
+        return find_colours(text, known & set(languages))
+    found = find_colours(text)
+    if spoken := _languages_of(tokens, words) & known:
+        taken = {place for colour in found for place in range(colour.start, colour.end)}
+        found += [c for c in find_colours(text, spoken) if taken.isdisjoint(range(c.start, c.end))]
+    return sorted(found, key=lambda colour: colour.start)
+
+
+def _languages_of(tokens: Sequence[Token], words: Vocabulary) -> set[str]:
+    """Languages other than English of which the text has a word that no other language has."""
+    tables = (words.max_before, words.min_before, words.negations, words.range_openers, words.fillers, words.audience)
+    phrases = (table.match(tokens, place) for place in range(len(tokens)) for table in tables)
+    of_one = [found.phrase.languages for found in phrases if found is not None and len(found.phrase.languages) == 1]
+    return {language for languages in of_one for language in languages} - {"en"}
+
+
 def _name_colours(
-    text: str, tokens: Sequence[Token], protected: Sequence[int], languages: Sequence[str] | None
+    tokens: Sequence[Token], protected: Sequence[int], colours: Sequence[ColourMatch]
 ) -> list[str | None]:
     """The name of the colour that each token belongs to."""
     names: list[str | None] = [None] * len(tokens)
     place = 0
-    known = None if languages is None else set(languages) & set(colour_languages())
-    for colour in find_colours(text, known):
+    for colour in colours:
         while place < len(tokens) and tokens[place].end <= colour.start:
             place += 1
         end = place

@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from firstsight.heads.methods.class_fit import METHODS, ClassFit, ClassShots, fit_classes
-from firstsight.heads.methods.text_tower import TextTower
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import SafetyError, TagError
 from firstsight.heads.array_types import Floats, Indices
 from firstsight.heads.curves import reliability
+from firstsight.heads.methods.class_fit import METHODS, ClassFit, ClassShots, fit_classes
+from firstsight.heads.methods.text_tower import TextTower
 from firstsight.records import Record
 from firstsight.understanding.tags.models.tag_decisions import (
     TagCut,
