@@ -24,6 +24,7 @@ COMMANDS = {
         "facts": ("understanding.facts:app", "Show and update what is found in pictures."),
         "export": ("catalogue.export:app", "Write items and vectors to Parquet, .npz or JSON lines."),
         "quality": ("understanding.quality:app", "List pictures with problems, such as blur."),
+        "tags": ("understanding.tags:app", "Learn categories and attributes, and tag items."),
         "duplicates": ("catalogue.duplicates:app", "List groups of near-duplicate items."),
         "video-products": ("catalogue.video_products:app", "List, propose and review the products in videos."),
         "watch": ("catalogue.watch:app", "Index the latest frames of a live stream."),
@@ -31,9 +32,6 @@ COMMANDS = {
         "optimize": ("catalogue.optimize:app", "Merge small files and update indexes."),
         "reindex": ("catalogue.reindex:app", "Make the vectors of another encoder."),
         "upgrade": ("catalogue.upgrade:app", "Upgrade a database of an earlier version."),
-    },
-    "Understanding": {
-        "tags": ("understanding.tags:app", "Learn categories and attributes, and tag items."),
     },
     "Search": {
         "search": ("search.search:app", "Search by text, picture, video or item."),

@@ -15,7 +15,7 @@ from firstsight.errors import QueryError, TagError
 from firstsight.indexer.facts.item_facts import FactItem, FactView
 from firstsight.storage.vector_format import vectors_of_column
 from firstsight.understanding.tags.tag_facts import TagFacts
-from tests.understanding.tags.conftest import category_labels, sample_rows
+from tests.understanding.tags.conftest import SAMPLE, category_labels, sample_rows
 
 CATEGORIES = {row["item_id"]: row["category"] for row in sample_rows()}
 LABELLED = {row["item_id"] for row in category_labels()}
@@ -242,3 +242,30 @@ def test_tags_block_a_switch_to_an_encoder_that_they_do_not_fit(tagged: firstsig
 def test_wrong_input_is_one_clear_sentence(tagged: firstsight.Database, given: dict[str, Any], message: str) -> None:
     with pytest.raises(TagError, match=message):
         tagged.tags.train(**given)
+
+
+def test_new_and_changed_items_are_tagged_by_an_index_run(own_tagged: firstsight.Database) -> None:
+    own_tagged.tags.correct("hiking-boot", {"shelf": "sports"})
+    picture = str(SAMPLE.parent / "pictures" / "guitar-electric.jpg")
+    own_tagged.add(
+        [
+            {"item_id": "new-guitar", "title": "Electric guitar with a maple neck", "images": picture},
+            {"item_id": "hiking-boot", "title": "Hiking boot for rocks", "category": "shoes"},
+        ]
+    )
+    store = open_tables(own_tagged)
+    names = ["fact_tag_category", "fact_tag_category_by", "fact_tag_shelf", "fact_tag_shelf_by"]
+    rows = store.column_values(["new-guitar", "hiking-boot"], names)
+    assert (rows["new-guitar"]["fact_tag_category"], rows["new-guitar"]["fact_tag_category_by"]) == (
+        "music",
+        "predicted",
+    )
+    assert (rows["hiking-boot"]["fact_tag_shelf"], rows["hiking-boot"]["fact_tag_shelf_by"]) == ("sports", "person")
+
+
+def test_filters_use_tags(tagged: firstsight.Database) -> None:
+    results = tagged.search("something", where="tags.category = 'music' AND tags.category_p > 0.9", k=50)
+    expected = {
+        item_id for item_id, (value, p, _) in columns(tagged, "category").items() if value == "music" and p and p > 0.9
+    }
+    assert {result.item_id for result in results} == expected
