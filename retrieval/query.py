@@ -96,6 +96,8 @@ class Query:
         rerank: reorder the first results with the promoted reranker of this kind of query, if any.
         user: a user of the events: move the first 100 results by a bounded boost for what the user likes, if a version
             of personal search is in use; for a text alone in the default mode.
+        understand: find price limits, words to avoid and colours in the text by rules, and apply them: "red shoes not
+            nike under 50". See `SearchResults.understood`.
 
     Raises:
         QueryError: a value has the wrong type or is out of range, the query has no part, or two settings contradict
@@ -132,6 +134,7 @@ class Query:
     include_expired: bool = False
     rerank: bool = True
     user: str | None = None
+    understand: bool = True
 
     def __post_init__(self) -> None:
         for name in _LIST_FIELDS:
@@ -235,7 +238,7 @@ class Query:
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):
                 raise QueryError(f"{name} must be a string, not {_short_repr(value)}")
-        for name in ("rerank", "moments", "include_blocked", "include_expired"):
+        for name in ("rerank", "understand", "moments", "include_blocked", "include_expired"):
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise QueryError(f"{name} must be true or false, not {_short_repr(value)}")

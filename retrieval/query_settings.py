@@ -45,3 +45,4 @@ class QuerySettings(TypedDict, total=False):
     include_expired: bool
     rerank: bool
     user: str | None
+    understand: bool

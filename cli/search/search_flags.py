@@ -133,6 +133,14 @@ class SearchFlags:
     no_rerank: Annotated[
         bool, panels.ranking("--no-rerank", help="Keep the search order, even with a reranker in use.")
     ] = False
+    no_understand: Annotated[
+        bool,
+        panels.query(
+            "--no-understand",
+            help="Search for the text as it is: no rules for price limits, words to avoid and colours, as in red shoes "
+            "not nike under 50.",
+        ),
+    ] = False
     user: Annotated[
         str | None,
         panels.ranking(
@@ -190,6 +198,7 @@ class SearchFlags:
             collapse=self.collapse,
             rerank=not self.no_rerank,
             user=self.user,
+            understand=not self.no_understand,
             include_blocked=self.include_blocked,
             include_expired=self.include_expired,
             moments=self.moments,

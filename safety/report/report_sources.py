@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +25,11 @@ from firstsight.safety.report.policy_report import HeldOutPolicy, LabelSuspect
 from firstsight.safety.scoring.zero_shot import load_prompt_directions
 from firstsight.safety.training.head_training import TrainedHead, train
 from firstsight.safety.training.policy_labels import LabelSource, read_labels
+from firstsight.storage.facts.fact_columns import column_or_fact
 from firstsight.storage.store import Store
 
 SLICE_COLUMNS = ("language", "kind", "seller")
-"""Default slice columns, if the catalogue has them."""
+"""Default slice columns, if the catalogue or a fact of that name has them."""
 
 
 def held_out_policies_from_labels(
@@ -116,9 +118,9 @@ def held_out_policies(
     settings = settings or TrainSettings()
     existing = set(store.items.schema.names) - {"vector"}
     for name in columns or ():
-        if name not in existing:
+        if column_or_fact(existing, name) is None:
             raise SafetyError(f"there is no column {name!r} in {store.uri}; its columns: {', '.join(sorted(existing))}")
-    sliced = [name for name in SLICE_COLUMNS if name in existing] if columns is None else list(columns)
+    sliced = [name for name in SLICE_COLUMNS if column_or_fact(existing, name)] if columns is None else list(columns)
     if groups is None:
         on_progress("searching for near-duplicates, to measure one of each group")
         groups = duplicate_groups(store)
@@ -187,12 +189,18 @@ def _policy(
         review=review,
         block=block,
         columns={
-            column: [None if owner not in items else items[owner].get(column) for owner in owners] for column in columns
+            column: [None if owner not in items else _column_value(items[owner], column) for owner in owners]
+            for column in columns
         },
         suspects=_suspects(store, rows, groups),
         today=today,
         notes=notes,
     )
+
+
+def _column_value(row: Mapping[str, Any], name: str) -> Any:
+    stored = column_or_fact(row, name)
+    return None if stored is None else row[stored]
 
 
 def _suspects(store: Store, rows: Sequence[Label], groups: Mapping[str, str]) -> list[LabelSuspect]:
