@@ -21,6 +21,7 @@ COMMANDS = {
         "status": ("catalogue.inspect:status_app", "Show the contents of a database and its runs."),
         "get": ("catalogue.inspect:get_app", "Show one item with its views."),
         "failures": ("catalogue.inspect:failures_app", "List media that could not be used."),
+        "facts": ("understanding.facts:app", "Show and update what is found in pictures."),
         "export": ("catalogue.export:app", "Write items and vectors to Parquet, .npz or JSON lines."),
         "duplicates": ("catalogue.duplicates:app", "List groups of near-duplicate items."),
         "video-products": ("catalogue.video_products:app", "List, propose and review the products in videos."),

@@ -13,6 +13,7 @@ from firstsight.api.encoders.encoder_sets import Encoders
 from firstsight.api.evaluation import Evaluation
 from firstsight.api.events import EventLog
 from firstsight.api.export import Export
+from firstsight.api.facts.facts import Facts
 from firstsight.api.index_options import IndexOptions, RunOptions
 from firstsight.api.indexing import Indexing
 from firstsight.api.items import Item, read_item
@@ -75,6 +76,7 @@ class Database:
         db.timed_products  products in videos, with their seconds
         db.safety        policies, scores, decisions and their log
         db.evaluation    measures of search and recommendation, and a map of the items
+        db.facts         what is found in pictures and texts, such as colours
         db.encoders      vectors of a second encoder, and switches between the two
         db.maintenance   upkeep and upgrades
     """
@@ -101,6 +103,7 @@ class Database:
         self.encoders = Encoders(connection)
         self.maintenance = Maintenance(connection)
         self.safety = Safety(connection)
+        self.facts = Facts(connection)
 
     @property
     def uri(self) -> str:

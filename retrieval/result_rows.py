@@ -18,6 +18,7 @@ from firstsight.retrieval.query import PartChoice
 from firstsight.retrieval.ranking.candidates import Ranker
 from firstsight.retrieval.results import ClipMatch, SearchResult, ViewMatch, locate
 from firstsight.retrieval.timed_product import TimedProduct, timed_products_of_videos
+from firstsight.storage.facts.fact_names import with_facts
 from firstsight.storage.store import Store
 from firstsight.storage.tables import HIDDEN_COLUMNS, PICTURE_PARTS
 
@@ -80,7 +81,9 @@ class ResultRows:
             relevance=hit.relevance,
             view=view,
             picture=next((match for match in matches if match.part in PICTURE_PARTS), None),
-            columns={name: value for name, value in row.items() if name not in RESULT_FIELDS | HIDDEN_COLUMNS},
+            columns=with_facts(
+                (name, value) for name, value in row.items() if name not in RESULT_FIELDS | HIDDEN_COLUMNS
+            ),
             others=hit.others,
             rank_score=hit.candidate.rank_score,
             boost=hit.candidate.boost,

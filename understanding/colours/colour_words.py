@@ -94,27 +94,33 @@ def _words_of(languages: tuple[str, ...] | None) -> _Words:
             with_prefix = ("".join(pair) for pair in product(["", *prefixes.get(row["language"], ())], words))
             for word in with_prefix:
                 colours.setdefault(_plain(_fold(word)), row["colour"])
-    one_word = f"(?P<word>{_alternatives(colours)})"
+    # few modifiers: with any number of them, a long text of nothing else would take quadratic time
     lead = f"(?:{_alternatives(before)}{_GAP}){{0,3}}" if before else ""
     tail = f"(?:{_GAP}{_alternatives(after)}){{0,3}}" if after else ""
-    return _Words(re.compile(lead + one_word + tail), colours)
+    return _Words(re.compile(f"{lead}(?P<word>{_alternatives(colours)}){tail}"), colours)
 
 
-_GAP: Final = r"[\s\-_‐‑–]+"
+_GAP: Final = r"[\s\-_‐‑–]{1,3}"
 
 
 def _alternatives(words: Collection[str]) -> str:
-    """A pattern of any of these words, the longest first; words of spaced languages are whole words."""
-    longest_first = sorted(words, key=lambda word: (-len(word), word))
-    spaced = "|".join(_pattern(word) for word in longest_first if not _UNSPACED.search(word))
-    unspaced = "|".join(_pattern(word) for word in longest_first if _UNSPACED.search(word))
-    # the boundary is checked once for all words, so that a place inside a word costs one step
-    whole_words = rf"(?<![^\W_])(?:{spaced})(?![^\W_])" if spaced else ""
-    return "(?:" + "|".join(filter(None, [whole_words, unspaced])) + ")"
+    """A pattern of any of these words, the longest first; words of spaced languages are whole words.
+
+    The words are grouped by their first letter, so that most places of a text are compared with a few of them.
+    """
+    by_letter: dict[str, list[str]] = {}
+    for word in sorted(words, key=lambda word: (-len(word), word)):
+        by_letter.setdefault(word[0], []).append(_bounded(word[1:], unspaced=bool(_UNSPACED.search(word))))
+    groups = []
+    for letter, rest in by_letter.items():
+        start = "" if _UNSPACED.search(letter) else r"(?<![^\W_])"
+        groups.append(f"{start}{re.escape(letter)}(?:{'|'.join(rest)})")
+    return f"(?:{'|'.join(groups)})"
 
 
-def _pattern(word: str) -> str:
-    return _GAP.join(re.escape(part) for part in word.split(" "))
+def _bounded(rest: str, *, unspaced: bool) -> str:
+    pattern = _GAP.join(re.escape(part) for part in rest.split(" "))
+    return pattern if unspaced else pattern + r"(?![^\W_])"
 
 
 def _expanded(words: str, *, ambiguous: bool) -> Iterator[str]:

@@ -22,7 +22,7 @@ from firstsight.retrieval.results import locate
 from firstsight.storage.facts.fact_columns import column_or_fact
 from firstsight.storage.product_groups import GROUP_COLUMN
 from firstsight.storage.store import Store
-from firstsight.storage.tables import HIDDEN_COLUMNS
+from firstsight.storage.tables import is_shown_column
 
 _LANGUAGE = "language"
 
@@ -98,13 +98,13 @@ def sample_store(store: Store, count: int, seed: int, policy: MediaPolicy, first
         if item_id in stored:  # else removed since
             row = stored[item_id]
             where = locate(open_address(views[item_id][1], store.uri), row["catalog_dir"])
-            columns = {name: value for name, value in row.items() if name not in HIDDEN_COLUMNS}
+            columns = {name: value for name, value in row.items() if is_shown_column(name)}
             items.append(SampledItem(item_id, product_of(row), _title(row), columns, where))
-    names = [name for name in store.items.schema.names if name not in HIDDEN_COLUMNS]
-    fact = column_or_fact(names, _LANGUAGE)
+    names = [name for name in store.items.schema.names if is_shown_column(name)]
+    fact = column_or_fact(store.items.schema.names, _LANGUAGE)
     if fact is not None and language_column(names) is None:  # a slice of its own, if the catalogue names no language
         names.append(_LANGUAGE)
-        items = [replace(item, columns={**item.columns, _LANGUAGE: item.columns[fact]}) for item in items]
+        items = [replace(item, columns={**item.columns, _LANGUAGE: stored[item.item_id][fact]}) for item in items]
     return ItemSample(tuple(items), len(views), replace(policy, allow_anywhere=True), store.uri, tuple(names))
 
 
