@@ -25,8 +25,9 @@ from firstsight.encoders.base import Encoder
 from firstsight.encoders.encoder_options import EncoderOptions
 from firstsight.encoders.starter.starter_encoder import StarterEncoder
 from firstsight.encoders.starter.starter_model import save_starter
-from firstsight.tuning.distillation.distil import distil_starter, split_items
+from firstsight.tuning.distillation.distil import distil_encoder
 from firstsight.tuning.distillation.distil_settings import DistilSettings
+from firstsight.tuning.distillation.held_out_comparison import split_items
 from firstsight.tuning.distillation.student_measures import overlap, own_picture_recall
 from firstsight.tuning.starter.bridge_trainer import BridgeTrainer
 from firstsight.tuning.tune_settings import TuneSettings
@@ -106,7 +107,7 @@ def main() -> None:
         }
         report(encoders, part)
         for name, settings in STUDENTS.items():
-            done = distil_starter("starter", data, work / name, settings, force=True)
+            done = distil_encoder("starter", data, work / name, settings, force=True)
             print(f"{name}: {done.refused or 'accepted'}; {done.parameters_after:,} parameters of texts", flush=True)
             encoders[name] = firstsight.load_encoder(str(done.model))
             report({name: encoders[name], "starter": teacher}, part)

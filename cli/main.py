@@ -23,6 +23,7 @@ COMMANDS = {
         "failures": ("catalogue.inspect:failures_app", "List media that could not be used."),
         "facts": ("understanding.facts:app", "Show and update what is found in pictures."),
         "export": ("catalogue.export:app", "Write items and vectors to Parquet, .npz or JSON lines."),
+        "quality": ("understanding.quality:app", "List pictures with problems, such as blur."),
         "duplicates": ("catalogue.duplicates:app", "List groups of near-duplicate items."),
         "video-products": ("catalogue.video_products:app", "List, propose and review the products in videos."),
         "watch": ("catalogue.watch:app", "Index the latest frames of a live stream."),
@@ -30,6 +31,9 @@ COMMANDS = {
         "optimize": ("catalogue.optimize:app", "Merge small files and update indexes."),
         "reindex": ("catalogue.reindex:app", "Make the vectors of another encoder."),
         "upgrade": ("catalogue.upgrade:app", "Upgrade a database of an earlier version."),
+    },
+    "Understanding": {
+        "tags": ("understanding.tags:app", "Learn categories and attributes, and tag items."),
     },
     "Search": {
         "search": ("search.search:app", "Search by text, picture, video or item."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from firstsight.retrieval.moments import Moment, find_moments
 from firstsight.retrieval.page_selection import PageHit
 from firstsight.retrieval.query import PartChoice
 from firstsight.retrieval.ranking.candidates import Ranker
-from firstsight.retrieval.results import ClipMatch, SearchResult, ViewMatch, locate
+from firstsight.retrieval.results import ClipMatch, PictureTextMatch, SearchResult, ViewMatch, locate
 from firstsight.retrieval.timed_product import TimedProduct, timed_products_of_videos
 from firstsight.storage.facts.fact_names import with_facts
 from firstsight.storage.store import Store
@@ -56,11 +56,18 @@ class ResultRows:
         products = timed_products_of_videos(store, distinct)
         return cls(store.item_rows(distinct), views, vectors, places, products, store.uri)
 
-    def result(self, ranker: Ranker, hit: PageHit, lines: QueryLines = NO_LINES) -> SearchResult:
+    def result(
+        self,
+        ranker: Ranker,
+        hit: PageHit,
+        lines: QueryLines = NO_LINES,
+        picture_texts: Mapping[str, PictureTextMatch] | None = None,
+    ) -> SearchResult:
         """Build the search result of an item.
 
         Args:
             lines: passages with words of the query.
+            picture_texts: lines in pictures with words of the query, by item id.
         """
         # a clip is compared by its nearest frame
         encoded = ranker.encoded
@@ -93,6 +100,7 @@ class ResultRows:
             variants=hit.variants,
             products=self.products.get(item_id),
             clip=self._clip(hit, folder),
+            picture_text=(picture_texts or {}).get(item_id),
         )
 
     def _clip(self, hit: PageHit, folder: str) -> ClipMatch | None:

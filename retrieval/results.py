@@ -53,6 +53,18 @@ class ClipMatch(Record):
 
 
 @dataclass(frozen=True)
+class PictureTextMatch(Record):
+    """A line of text in a picture or video frame of an item that has words of the query."""
+
+    text: str
+    box: tuple[tuple[float, float], ...]  # corners (x, y) as shares of width and height, from the text's top left
+    part: Part  # "image" or "frame"
+    uri: str | None  # path or address of the picture or video, ready to open
+    time_s: float | None  # second of a frame in its video
+    view_id: str  # id of the stored view
+
+
+@dataclass(frozen=True)
 class SearchResult(Record):
     """One item with its scores and its best-matching views."""
 
@@ -72,6 +84,7 @@ class SearchResult(Record):
     products: tuple[TimedProduct, ...] | None = None  # that its videos show, with their seconds; None without any
     line: ViewMatch | None = None  # passage of its timed text with most words of the query text; None if it has none
     clip: ClipMatch | None = None  # where its video contains the clip of the query; None if it does not
+    picture_text: PictureTextMatch | None = None  # line in its pictures with most words of the query text, or None
     boost: float | None = None  # of a personalised search, in standard deviations of the ranking score; else None
 
     def to_dict(self) -> dict[str, Any]:
@@ -86,6 +99,7 @@ class SearchResult(Record):
         group |= {} if self.variants is None else {"variants": self.variants}
         group |= {} if self.line is None else {"line": self.line.to_dict()}
         group |= {} if self.clip is None else {"clip": plain_value(self.clip)}
+        group |= {} if self.picture_text is None else {"picture_text": plain_value(self.picture_text)}
         group |= {} if self.duplicates is None else {"duplicates": list(self.duplicates)}
         rest: dict[str, Any] = plain_value({"view": self.view, "picture": self.picture, "columns": self.columns})
         return head | scores | rank | group | rest

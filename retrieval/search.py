@@ -20,6 +20,7 @@ from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.line_matches import QueryLines
 from firstsight.retrieval.page_selection import select_page
 from firstsight.retrieval.personalisation import Personaliser
+from firstsight.retrieval.picture_text_matches import find_picture_texts
 from firstsight.retrieval.query import Medium, Query
 from firstsight.retrieval.query_understanding import UnderstoodSearch, understand_search
 from firstsight.retrieval.query_vectors import check_dimensions
@@ -186,8 +187,10 @@ def _answer_queries(
             answers.append(error)
             continue
         reranker = rerankers[n]
-        lines = QueryLines.find(store, valid[n].encoded.query.text, [hit.candidate.item_id for hit in pages[n]])
-        results = tuple(rows.result(valid[n], hit, lines) for hit in pages[n])
+        text, ids = valid[n].encoded.query.text, [hit.candidate.item_id for hit in pages[n]]
+        lines = QueryLines.find(store, text, ids)
+        picture_texts = find_picture_texts(store, text, {item_id: rows.items[item_id] for item_id in ids})
+        results = tuple(rows.result(valid[n], hit, lines, picture_texts) for hit in pages[n])
         version = reranker.version.version if reranker else None
         answers.append(SearchResults(results, snapshot, version, understood=valid[n].understood))
     return answers

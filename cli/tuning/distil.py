@@ -1,4 +1,4 @@
-"""`firstsight tune --distil`: a smaller student of starter."""
+"""`firstsight tune --distil`: a smaller student, or one of another architecture."""
 
 from __future__ import annotations
 
@@ -22,13 +22,24 @@ class DistilFlags:
         bool,
         panels.training(
             "--distil",
-            help="Make a smaller starter that learns the encoder's own vectors, without labels. By default with "
-            "pictures of 192 pixels; --image-size, --text-layers and --prune choose another one.",
+            help="Make a smaller encoder that learns the encoder's own vectors, without labels: by default a starter "
+            "with pictures of 192 pixels; --image-size, --text-layers and --prune choose another one. With --teacher, "
+            "the encoder learns the vectors of another one.",
         ),
     ] = False
+    teacher: Annotated[
+        str | None,
+        panels.training(
+            "--teacher",
+            metavar="NAME",
+            help="With --distil: encoder of any family whose vectors --encoder learns, e.g. open_clip:ViT-L-14/openai.",
+        ),
+    ] = None
     text_layers: Annotated[
         int | None,
-        panels.training("--text-layers", metavar="N", min=1, help="With --distil: layers of the text tower, e.g. 3."),
+        panels.training(
+            "--text-layers", metavar="N", min=1, help="With --distil: layers of starter's text tower, e.g. 3."
+        ),
     ] = None
     prune: Annotated[
         float | None,
@@ -37,7 +48,8 @@ class DistilFlags:
             metavar="SHARE",
             min=0,
             max=1,
-            help="With --distil: share of the heads and MLP units of the text tower to remove, above 0 and below 1.",
+            help="With --distil: share of the heads and MLP units of starter's text tower to remove, above 0 and below "
+            "1; of other models, share of the MLP units of both towers.",
         ),
     ] = None
     min_overlap: Annotated[
@@ -58,7 +70,7 @@ class DistilFlags:
         Raises:
             BadParameter: one is.
         """
-        for name in ("text_layers", "prune", "min_overlap"):
+        for name in ("teacher", "text_layers", "prune", "min_overlap"):
             if getattr(self, name) is not None:
                 option = f"--{name.replace('_', '-')}"
                 raise typer.BadParameter("belongs to --distil; add --distil", param_hint=option)
@@ -97,6 +109,11 @@ def print_distillation(report: DistilReport) -> None:
         ],
         right=("teacher", "untrained", "student"),
     )
+    if report.reduced_overlap is not None:
+        print_message(
+            f"the teacher has more dimensions; in the student's, its own vectors keep "
+            f"{report.reduced_overlap:.3f} of the ten nearest pictures"
+        )
     print_message(
         f"CPU time: {report.teacher_picture_ms:.1f} -> {report.picture_ms:.1f} ms a picture, "
         f"{report.teacher_text_ms:.2f} -> {report.text_ms:.2f} ms a title; "

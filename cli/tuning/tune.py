@@ -27,6 +27,7 @@ EXAMPLES = [
     "tune catalogue.csv --out shop-encoder --db shop-db",
     "tune catalogue.csv --out fast-encoder --image-size 192 --share 0.25",
     "tune catalogue.csv --out small-encoder --distil --text-layers 3",
+    "tune catalogue.csv --out student --distil --teacher open_clip:ViT-L-14/openai --encoder starter",
     "index catalogue.csv --db new-db --encoder starter:shop-encoder",
 ]
 
@@ -181,8 +182,8 @@ def tune(
     Four folds of products are held out in turn, so the figures are of products that the encoder never saw. It is
     written only if they gain and general pictures are not forgotten. By default it tunes starter.
 
-    With --distil, a smaller starter learns the encoder's own vectors instead. It is written only if held-out products
-    keep their neighbours.
+    With --distil, a smaller encoder learns the encoder's own vectors instead, or those of --teacher. It is written only
+    if held-out products keep their neighbours.
     """
     import firstsight
 
@@ -209,6 +210,8 @@ def tune(
             image_size=training.image_size,
             text_layers=student.text_layers,
             prune=student.prune,
+            teacher=student.teacher,
+            learning_rate=training.learning_rate,
             min_overlap=student.min_overlap,
             seed=training.seed,
             steps=training.steps or firstsight.DistilSettings.steps,
@@ -264,7 +267,7 @@ def _finish(model: str | None, refused: str, kind: str, *, quiet: bool) -> None:
 
 def _tuning_only(training: TrainingFlags, check: CheckFlags, db: str | None) -> list[str]:
     """Names of the given options that a distillation does not have."""
-    shared = ("image_size", "steps", "seed", "max_items")
+    shared = ("image_size", "steps", "learning_rate", "seed", "max_items")
     given = [
         name
         for flags in (training, check)

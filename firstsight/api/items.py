@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -20,6 +19,7 @@ from firstsight.storage.facts.fact_names import facts_of_row
 from firstsight.storage.facts.view_fact_table import read_view_facts
 from firstsight.storage.store import Store
 from firstsight.storage.tables import PICTURE_PARTS, Part
+from firstsight.storage.view_order import view_order
 from firstsight.vectors import Vector
 
 
@@ -106,7 +106,7 @@ def read_item(store: Store, item_id: str) -> Item:
     stored = [field.name for field in fields(View) if field.name != "facts"]
     view_rows = store.view_rows([item_id]).select(stored).to_pylist()
     facts = read_view_facts(store, [item_id])
-    for view in sorted(view_rows, key=lambda view: _numbers_by_value(view["view_id"])):
+    for view in sorted(view_rows, key=lambda view: view_order(view["view_id"])):
         view["fingerprint"] = view["fingerprint"].hex() if view["fingerprint"] else None
         view["uri"] = locate(open_address(view["uri"], store.uri), row["catalog_dir"]) if view["uri"] else None
         view["line_starts"] = view["line_starts"] and tuple(view["line_starts"])
@@ -130,7 +130,7 @@ def choose_pictures(store: Store, item_ids: Sequence[str]) -> dict[str, str]:
     """
     views = store.view_rows(item_ids).select(["item_id", "view_id", "part"]).to_pylist()
     shown = [view for view in views if view["part"] in PICTURE_PARTS]
-    shown.sort(key=lambda view: (view["part"] != "image", _numbers_by_value(view["view_id"])), reverse=True)
+    shown.sort(key=lambda view: (view["part"] != "image", view_order(view["view_id"])), reverse=True)
     return {view["item_id"]: view["view_id"] for view in shown}
 
 
@@ -138,8 +138,3 @@ def read_failures(store: Store) -> list[Failure]:
     """Read all failures, sorted by item and address."""
     names = [field.name for field in fields(Failure)]
     return [Failure(**{name: row[name] for name in names}) for row in store.failure_rows()]
-
-
-def _numbers_by_value(view_id: str) -> list[tuple[int, str]]:
-    """Sort key that puts the tenth frame after the second."""
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"([0-9]+)", view_id)]

@@ -109,8 +109,8 @@ class SearchAnswer(BaseModel):
 
     results: list[dict[str, Any]] = Field(
         description="as SearchResult.to_dict; view, picture and line have a view_id; line is the passage of timed text "
-        "with most words of the query; with one result per product, variants "
-        "is the number of its variants"
+        "with most words of the query, picture_text the line of text in a picture; with one result per product, "
+        "variants is the number of its variants"
     )
     snapshot: str = Field(description="send it with next_offset to get the next page of the same ranking")
     next_offset: int | None = Field(description="null if this page is the last")

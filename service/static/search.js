@@ -152,6 +152,7 @@ export function build(main) {
     const name = result.title || result.item_id;
     const lines = [h('p', { class: 'why' }, relevance(result.relevance), h('span', { title: 'The view that matched, and its cosine similarity to the query' }, describeMatch(result)))];
     if (result.line) lines.push(h('p', { class: 'said', dir: 'auto' }, `${clock(result.line.time_s)} “${result.line.text.replaceAll('\n', ' ')}”`));
+    if (result.picture_text) lines.push(h('p', { class: 'said', dir: 'auto', title: 'Text in a picture' }, `in a picture: “${result.picture_text.text}”`));
     if (result.variants) lines.push(variants(result, canShowVariants(result) && (() => everyVariant(result))));
     else if (result.others) lines.push(h('p', { class: 'why' }, `and ${result.others} more of this group`));
     return card(result, {

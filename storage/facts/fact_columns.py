@@ -18,6 +18,9 @@ from firstsight.storage.tables import is_fact_column as is_fact_column
 
 TAG_PREFIX: Final = "fact_tag_"
 
+OCR_TEXT: Final = "fact_ocr_text"
+"""Column with the lines of text in an item's pictures; empty if there are none, null if no picture was read."""
+
 
 def add_fact_columns(store: TableStore, fields: Sequence[pa.Field[Any]]) -> None:
     """Add columns of facts to `items`, unless they exist; the caller holds the writer lock.

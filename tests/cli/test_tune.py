@@ -123,7 +123,7 @@ def test_options_of_the_other_kind_are_named(tmp_path: Path, run: Run) -> None:
     code, _, err = run("tune", catalogue, *out, "--distil", "--share", "1", "--db", "shop-db")
     assert (code, "--share, --db" in err) == (2, True)
     code, _, err = run("tune", catalogue, *out, "--distil", "--encoder", "open_clip:ViT-B-32")
-    assert (code, "cannot be distilled" in err) == (1, True)
+    assert (code, "nothing would change in open_clip:ViT-B-32; add --prune" in err) == (1, True)
     code, printed, err = run("tune", catalogue, *out, "--distil")
     (report,) = parse_json_lines(printed)
     assert (code, report["model"], report["image_size"], report["figures"]) == (1, None, 192, [])

@@ -1,61 +1,45 @@
-"""A distillation of `starter`: make a smaller student, let it learn the teacher's vectors, measure, decide, write."""
+"""A distillation: make a student, let it learn the teacher's vectors, measure, decide, write."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import tempfile
-import time
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from firstsight.encoders.base import ImageInput, Vectors
+from firstsight.encoders.base import Encoder, Vectors
 from firstsight.encoders.encoder_options import EncoderOptions
 from firstsight.encoders.export.new_folder import new_folder, require_free
-from firstsight.encoders.starter.starter_encoder import StarterEncoder
-from firstsight.encoders.starter.starter_model import StarterModel, save_starter
-from firstsight.encoders.starter.towers import MiniLM
+from firstsight.encoders.registry import families, load_with_options
 from firstsight.errors import EncoderError
-from firstsight.tuning.distillation.bridge_student import distil_bridge
-from firstsight.tuning.distillation.distil_report import DistilFigure, DistilReport, student_card
+from firstsight.tuning.distillation.distil_report import DistilReport, student_card
 from firstsight.tuning.distillation.distil_settings import DistilSettings
-from firstsight.tuning.distillation.student_measures import NEIGHBOURS, figure, overlap, own_picture_recall
-from firstsight.tuning.distillation.student_verdict import MIN_PRODUCTS, OWN_PICTURE, few_products, reasons_against
-from firstsight.tuning.distillation.text_student import BATCH, distil_tower, kept_layers, parameters_of, with_layers
-from firstsight.tuning.pruning.importance import measure_importance
-from firstsight.tuning.pruning.pruned_tower import prune_tower
+from firstsight.tuning.distillation.held_out_comparison import HeldOutComparison, picture_rows, split_items
+from firstsight.tuning.distillation.picture_rows import PictureRows, encode_pictures
+from firstsight.tuning.distillation.student import Lesson, Student
+from firstsight.tuning.distillation.student_measures import NEIGHBOURS, overlap
+from firstsight.tuning.distillation.student_verdict import MIN_PRODUCTS, few_products, reasons_against
+from firstsight.tuning.distillation.teacher_space import TeacherSpace
 from firstsight.tuning.tuning_data import TuningData
 
 CARD_FILE: Final = "README.md"
 REPORT_FILE: Final = "distillation.json"
 
-HELD_OUT_SHARE: Final = 0.3
+STUDENT_FAMILIES: Final = ("starter", "open_clip", "transformers")
 
 LONG_KIND: Final = "text"
 """Kind of the phrases that are descriptions: several times as long as titles, and unlike queries."""
 
-MIN_PASSES: Final = 3
-IMPORTANCE_TEXTS: Final = 256
-TIMED: Final = 32
-PICTURE_BATCH: Final = 32
+COMPARED: Final = 512
+"""Pictures on which the teacher's vectors are compared with their map to fewer dimensions."""
 
 
-@dataclass(frozen=True)
-class _Vectors:
-    """Vectors of the held-out pictures and titles by one encoder."""
-
-    pictures: Vectors
-    texts: Vectors
-
-
-def distil_starter(
+def distil_encoder(
     encoder: str,
     data: TuningData,
     out: Path | None,
@@ -65,74 +49,98 @@ def distil_starter(
     force: bool = False,
     on_progress: Callable[[str], None] = lambda line: None,
 ) -> DistilReport:
-    """Make a smaller variant of `starter` that gives its teacher's vectors.
+    """Make a smaller variant of an encoder, or teach it the vectors of another one.
 
     Three tenths of the products are held out. The student learns from the others, is written, loaded again, and
     measured on the held-out ones; the measured student is the result. No label is used: only pictures, titles and other
     phrases.
 
     Args:
-        encoder: `starter` or `starter:FOLDER`, the teacher.
+        encoder: name of the encoder that the student is made of; without `settings.teacher` also the teacher.
         data: the catalogue.
         out: a new or empty folder; None to write nothing.
         settings: of the student and the training.
-        options: runtime and threads of the towers.
+        options: runtime, device, threads and permissions.
         force: write a refused student all the same.
         on_progress: receives one line for each step worth telling.
 
     Raises:
-        EncoderError: the encoder is not a `starter`, the student is not possible, or the folder is in use.
+        EncoderError: an encoder cannot be loaded, the student is not possible, or the folder is in use.
         MediaError: a picture cannot be read.
+        OptionalDependencyError: an encoder needs an extra that is not installed.
     """
-    model = check_teacher(encoder)
+    family = check_student(encoder, settings)
     if out is not None:
         require_free(out)
     options = options or EncoderOptions()
-    teacher = StarterEncoder(options.runtime, options.threads, StarterModel.of_name(model))
-    size = settings.image_size or teacher.spec.image_size
-    if size > teacher.spec.image_size:
-        raise EncoderError(
-            f"image size {size} is larger than the teacher's {teacher.spec.image_size}; choose a smaller one"
-        )
-    if size == teacher.spec.image_size and not settings.changes_texts:
-        raise EncoderError(f"image size {size} is the teacher's own, so nothing would become smaller; choose less")
     learned, held_out = split_items(data, settings.seed)
-    products = {data.items[row].product for row in held_out}
-    if len(products) < MIN_PRODUCTS and not force:
-        return _too_few(teacher, encoder, len(learned), len(held_out), len(products), settings)
+    products = len({data.items[row].product for row in held_out})
     with tempfile.TemporaryDirectory(prefix="firstsight-distil-") as place:
         work = Path(place)
-        run = _Run(teacher, data, learned, held_out, settings, options, on_progress)
-        untrained, student = run.students(work)
-        report = run.report(encoder, untrained, student, len(products))
+        student = _make_student(encoder, settings, options, work, on_progress)
+        run = _Run(encoder, student, data, learned, held_out, settings, options, on_progress)
+        if products < MIN_PRODUCTS and not force:
+            return run.empty_report(few_products(products))
+        report = run.report(work, products)
         report = replace(report, forced=bool(report.refused) and force)
         if out is None or (report.refused and not force):
             return report
         with new_folder(out) as draft:
             shutil.copytree(work / "student", draft, dirs_exist_ok=True)
-            report = replace(report, model=f"starter:{out.absolute()}")
+            report = replace(report, model=f"{family}:{out.absolute()}")
             (draft / CARD_FILE).write_text(student_card(report), encoding="utf-8")
             (draft / REPORT_FILE).write_text(json.dumps(report.to_dict(), indent=1) + "\n", encoding="utf-8")
     return report
 
 
-def check_teacher(encoder: str) -> str:
-    """Return the variant of an encoder that can be a teacher: its name after "starter:", empty for the built-in one.
+def check_student(encoder: str, settings: DistilSettings) -> str:
+    """Return the family of an encoder that can become the student.
 
     Raises:
-        EncoderError: the encoder is not a `starter`.
+        EncoderError: it cannot, a setting does not fit it, or the family of the teacher does not exist.
     """
+    family = encoder.partition(":")[0]
+    if family not in STUDENT_FAMILIES:
+        raise EncoderError(
+            f"{encoder!r} cannot be a student; choose starter, starter:FOLDER, an open_clip: or a transformers: model"
+        )
+    if settings.teacher is not None and settings.teacher.partition(":")[0] not in families():
+        raise EncoderError(f"no encoder family is called {settings.teacher!r}; there are {', '.join(families())}")
+    if family == "starter":
+        return family
+    if settings.teacher is None and settings.prune is None:
+        raise EncoderError(f"nothing would change in {encoder}; add --prune SHARE, or --teacher NAME to learn from")
+    if settings.text_layers is not None or settings.image_size is not None:
+        raise EncoderError(
+            f"image size and text layers are for starter; {encoder} keeps its own, because its positions are learned "
+            "for them: leave them out"
+        )
+    return family
+
+
+def _make_student(
+    encoder: str,
+    settings: DistilSettings,
+    options: EncoderOptions,
+    work: Path,
+    on_progress: Callable[[str], None],
+) -> Student:
     family, _, model = encoder.partition(":")
-    if family != "starter":
-        raise EncoderError(f"{encoder!r} cannot be distilled; choose starter or starter:FOLDER as the teacher")
-    return model
+    if family == "starter":
+        from firstsight.tuning.distillation.starter_student import StarterStudent
+
+        return StarterStudent(model, settings, options, on_progress)
+    from firstsight.tuning.distillation.network_student import NetworkStudent
+
+    return NetworkStudent(encoder, settings, options, work, on_progress)
 
 
 @dataclass(frozen=True)
 class _Run:
-    """One distillation: the teacher, the data and its split."""
+    """One distillation: the student, the data and its split."""
 
-    teacher: StarterEncoder
+    encoder: str
+    student: Student
     data: TuningData
     learned: Sequence[int]  # rows of the items to learn from
     held_out: Sequence[int]
@@ -140,60 +148,63 @@ class _Run:
     options: EncoderOptions
     on_progress: Callable[[str], None]
 
-    def students(self, work: Path) -> tuple[StarterEncoder, StarterEncoder]:
-        """Write the student before and after its training below a folder, and load both."""
-        start = self._smaller_tower()
-        weights = self.teacher.bridge.weights
-        size = self.settings.image_size or self.teacher.spec.image_size
-        untrained = self._write(work / "untrained", weights, size, start)
-        changed: dict[str, Any] = weights
-        if size != self.teacher.spec.image_size:
-            changed = self._trained_bridge(untrained)
-        tower = None if start is None else self._trained_tower(start)
-        return untrained, self._write(work / "student", changed, size, tower)
-
-    def _smaller_tower(self) -> MiniLM | None:
-        """The student's text tower before its training; None if the teacher's stays."""
-        settings = self.settings
-        if not settings.changes_texts:
-            return None
-        tower = self.teacher.load_text_tower()
-        if settings.text_layers is not None:
-            tower = with_layers(tower, kept_layers(len(tower.layers), settings.text_layers))
-        if settings.prune is not None:
-            texts = self._texts()[:IMPORTANCE_TEXTS]
-            importance = measure_importance(tower, self.teacher.tokens, texts, seed=settings.seed)
-            tower = prune_tower(tower, importance, settings.prune)
-            self.on_progress(f"pruned {settings.prune:.0%} of the heads and MLP units by their importance")
-        return tower
-
-    def _trained_bridge(self, untrained: StarterEncoder) -> dict[str, Any]:
-        rows = _pictures(self.data, self.learned)
-        features, logits = _outputs(untrained, self.data.pictures, rows)
-        targets = self.teacher.bridge.pictures(*_outputs(self.teacher, self.data.pictures, rows))
-        return distil_bridge(
-            self.teacher.bridge,
-            features,
-            logits,
-            targets,
-            steps=self.settings.steps,
-            seed=self.settings.seed,
-            on_progress=self.on_progress,
-        ).weights
-
-    def _trained_tower(self, tower: MiniLM) -> MiniLM:
+    def report(self, work: Path, products: int) -> DistilReport:
+        """Make, train and measure the student, and decide; it is in `work` / "student" afterwards."""
+        pictures = PictureRows(self.data.pictures, picture_rows(self.data, self.learned))
         texts = self._texts()
-        batches = -(-len(texts) // BATCH)
-        return distil_tower(
-            tower,
-            self.teacher.tokens,
-            texts,
-            self.teacher.bridge.texts(self.teacher.sentence_vectors(texts)),
-            self.teacher.bridge.text_mean,
-            epochs=max(MIN_PASSES, -(-self.settings.text_steps // batches)),
-            seed=self.settings.seed,
-            on_progress=self.on_progress,
+        self.student.shrink(pictures, texts)
+        untrained = self.student.save(_new(work / "untrained"))
+        space, reduced = None, None
+        if self.settings.teacher is None:
+            teacher = self.student.start
+            targets = self.student.own_targets(pictures, texts)
+        else:
+            teacher = load_with_options(self.settings.teacher, self.options)
+            space, targets, reduced = self._foreign_targets(teacher, untrained, pictures, texts)
+        self.student.train(Lesson(pictures, texts, *targets), self.on_progress)
+        trained = self.student.save(_new(work / "student"))
+        comparison = HeldOutComparison(self.data, self.held_out)
+        before, after = self.student.parameters()
+        teacher_times, times = comparison.cpu_times(teacher, trained)
+        report = replace(
+            self.empty_report(""),
+            image_size=self.student.image_size,
+            text_tower=self.student.text_tower,
+            parameters_before=before,
+            parameters_after=after,
+            reduced_overlap=reduced,
+            figures=comparison.figures(teacher, untrained, trained, space),
+            teacher_picture_ms=teacher_times[0],
+            teacher_text_ms=teacher_times[1],
+            picture_ms=times[0],
+            text_ms=times[1],
         )
+        reasons = reasons_against(report, self._changed_parts(trained), self.settings, products)
+        return replace(report, refused="; ".join(reasons))
+
+    def _foreign_targets(
+        self, teacher: Encoder, untrained: Encoder, pictures: PictureRows, texts: Sequence[str]
+    ) -> tuple[TeacherSpace, tuple[Vectors, Vectors], float | None]:
+        """The teacher's vectors in the student's space, and how many neighbours fewer dimensions keep."""
+        known = encode_pictures(teacher, pictures), teacher.encode_texts(texts)
+        self.on_progress(f"computed {len(pictures):,} pictures and {len(texts):,} texts with {self.settings.teacher}")
+        own = encode_pictures(untrained, pictures), untrained.encode_texts(texts)
+        space = TeacherSpace.fit(known, own)
+        targets = space.map(known[0]), space.map(known[1])
+        reduced = None
+        if own[0].shape[1] < known[0].shape[1] and len(pictures) > NEIGHBOURS:
+            reduced = float(np.mean(overlap(targets[0][:COMPARED], known[0][:COMPARED])))
+        return space, targets, reduced
+
+    def _changed_parts(self, trained: Encoder) -> list[str]:
+        """The parts whose vectors differ from the teacher's."""
+        if self.settings.teacher is not None or not self.student.text_tower:
+            return ["titles", "pictures"]
+        changed = {
+            "titles": self.settings.changes_texts,
+            "pictures": trained.spec.image_size < self.student.start.spec.image_size,
+        }
+        return [name for name, changes in changed.items() if changes]
 
     def _texts(self) -> list[str]:
         """All short phrases of the learned items; the same order in every run."""
@@ -202,157 +213,30 @@ class _Run:
         order = np.random.default_rng(self.settings.seed).permutation(len(texts))
         return [texts[row] for row in order]
 
-    def _write(self, folder: Path, bridge: dict[str, Any], size: int, tower: MiniLM | None) -> StarterEncoder:
-        if tower is None and self.teacher.model.text_tower is not None:
-            tower = self.teacher.load_text_tower()
-        save_starter(
-            folder,
-            bridge,
-            image_size=size,
-            text_tower=None if tower is None else tower.state_dict(),
-            base=self.teacher.model,
-        )
-        return StarterEncoder(self.options.runtime, self.options.threads, StarterModel.of_folder(str(folder)))
-
-    def report(self, encoder: str, untrained: StarterEncoder, student: StarterEncoder, products: int) -> DistilReport:
-        """Measure the student on the held-out items, and decide."""
-        pictures = _pictures(self.data, self.held_out)
-        titles = sorted({title for row in self.held_out if (title := _title(self.data, row))})
-        images = [self.data.pictures[row] for row in pictures]
-        by_teacher, by_untrained, by_student = (
-            _Vectors(e.encode_images(images), e.encode_texts(titles)) for e in (self.teacher, untrained, student)
-        )
-        figures = self._figures(pictures, titles, by_teacher, by_untrained, by_student)
-        tower = student.load_text_tower()
-        times = {}
-        for which, run in (
-            ("picture_ms", lambda e: e.encode_images(images[:TIMED])),
-            ("text_ms", lambda e: e.encode_texts(titles[:TIMED])),
-        ):
-            count = min(TIMED, len(images) if which == "picture_ms" else len(titles))
-            times[f"teacher_{which}"], times[which] = _cpu_ms(run, (self.teacher, student), count)
-        report = DistilReport(
-            encoder=encoder,
+    def empty_report(self, refused: str) -> DistilReport:
+        """A report without figures."""
+        return DistilReport(
+            encoder=self.encoder,
+            teacher=self.settings.teacher or self.encoder,
             model=None,
-            refused="",
+            refused=refused,
             forced=False,
-            image_size=student.spec.image_size,
-            text_tower=tower.sizes,
-            parameters_before=parameters_of(self.teacher.load_text_tower()),
-            parameters_after=parameters_of(tower),
+            image_size=self.student.image_size,
+            text_tower=(),
+            parameters_before=0,
+            parameters_after=0,
+            picture_ms=0.0,
+            teacher_picture_ms=0.0,
+            text_ms=0.0,
+            teacher_text_ms=0.0,
             items=len(self.learned),
             held_out=len(self.held_out),
             required_overlap=self.settings.required_overlap,
-            figures=figures,
-            **times,
+            reduced_overlap=None,
+            figures=(),
         )
-        changed = {
-            "titles": self.settings.changes_texts,
-            "pictures": student.spec.image_size < self.teacher.spec.image_size,
-        }
-        names = [name for name, changes in changed.items() if changes]
-        return replace(report, refused="; ".join(reasons_against(report, names, self.settings, products)))
-
-    def _figures(
-        self, pictures: Sequence[int], titles: Sequence[str], teacher: _Vectors, untrained: _Vectors, student: _Vectors
-    ) -> tuple[DistilFigure, ...]:
-        owners = [self.data.items[self.data.picture_items[row]].product for row in pictures]
-        place_of = {row: place for place, row in enumerate(pictures)}
-        own: dict[str, set[int]] = {title: set() for title in titles}
-        products: dict[str, str] = {}
-        for row in self.held_out:
-            if title := _title(self.data, row):
-                own[title] |= {place_of[picture] for picture in self.data.items[row].pictures}
-                products[title] = self.data.items[row].product
-        text_owners = [products[title] for title in titles]
-        found = []
-        for name, clusters, part in (("pictures", owners, "pictures"), ("titles", text_owners, "texts")):
-            t, u, s = (getattr(vectors, part) for vectors in (teacher, untrained, student))
-            ones = np.ones(len(t))
-            if len(t) > NEIGHBOURS:
-                found.append(figure(f"overlap@10 of {name}", clusters, ones, overlap(u, t), overlap(s, t)))
-            if len(t):
-                cosines = ((v * t).sum(axis=1).astype(np.float64) for v in (u, s))
-                found.append(figure(f"cosine of {name}", clusters, ones, *cosines))
-        if titles:
-            recalls = (
-                own_picture_recall(v.texts, v.pictures, [sorted(own[title]) for title in titles])
-                for v in (teacher, untrained, student)
-            )
-            found.append(figure(OWN_PICTURE, text_owners, *recalls))
-        return tuple(found)
 
 
-def _too_few(
-    teacher: StarterEncoder, encoder: str, items: int, held_out: int, products: int, settings: DistilSettings
-) -> DistilReport:
-    return DistilReport(
-        encoder=encoder,
-        model=None,
-        refused=few_products(products),
-        forced=False,
-        image_size=settings.image_size or teacher.spec.image_size,
-        text_tower=(),
-        parameters_before=0,
-        parameters_after=0,
-        picture_ms=0.0,
-        teacher_picture_ms=0.0,
-        text_ms=0.0,
-        teacher_text_ms=0.0,
-        items=items,
-        held_out=held_out,
-        required_overlap=settings.required_overlap,
-        figures=(),
-    )
-
-
-def split_items(data: TuningData, seed: int) -> tuple[list[int], list[int]]:
-    """Rows of the items to learn from, and of those held out; whole products, drawn by a digest."""
-    learned: list[int] = []
-    held_out: list[int] = []
-    for row, item in enumerate(data.items):
-        drawn = zlib.crc32(f"{seed} {item.product}".encode()) / 2**32 < HELD_OUT_SHARE
-        (held_out if drawn else learned).append(row)
-    return learned, held_out
-
-
-def _pictures(data: TuningData, items: Sequence[int]) -> list[int]:
-    return sorted({picture for row in items for picture in data.items[row].pictures})
-
-
-def _title(data: TuningData, row: int) -> str | None:
-    phrases = data.items[row].phrases
-    return phrases.get("title") or next(iter(phrases.values()), None)
-
-
-def _outputs(
-    encoder: StarterEncoder, pictures: Sequence[ImageInput], rows: Sequence[int]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Run the picture tower in batches: at most one batch of pictures is in memory."""
-    parts = [
-        encoder.picture_outputs(encoder.pixels([pictures[row] for row in rows[start : start + PICTURE_BATCH]]))
-        for start in range(0, len(rows), PICTURE_BATCH)
-    ]
-    features, logits = zip(*parts, strict=True)
-    return np.concatenate(features), np.concatenate(logits)
-
-
-def _cpu_ms(
-    run: Callable[[StarterEncoder], object], encoders: Sequence[StarterEncoder], count: int
-) -> tuple[float, ...]:
-    """CPU milliseconds of one input for each encoder: the least of two rounds, in turn."""
-    best = [float("inf")] * len(encoders)
-    for _ in range(2):
-        for place, encoder in enumerate(encoders):
-            with _cpu_time() as spent:
-                run(encoder)
-            best[place] = min(best[place], spent[0])
-    return tuple(round(1000 * seconds / max(count, 1), 3) for seconds in best)
-
-
-@contextmanager
-def _cpu_time() -> Iterator[list[float]]:
-    spent = [0.0]
-    begin = time.process_time()
-    yield spent
-    spent[0] = time.process_time() - begin
+def _new(folder: Path) -> Path:
+    folder.mkdir()
+    return folder

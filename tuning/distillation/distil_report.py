@@ -35,22 +35,27 @@ class DistilReport(Record):
     """The figures of a distillation, and what it wrote.
 
     Attributes:
-        encoder: name of the teacher.
+        encoder: name of the encoder that the student was made of.
+        teacher: name of the encoder whose vectors were learned.
         model: name of the student for `load_encoder`; None if nothing was written.
         refused: why the student should not be used; empty if nothing speaks against it.
         forced: whether it was written all the same.
         image_size: side of the student's input picture in pixels.
-        text_tower: number of heads and MLP width of each layer of the student's text tower.
-        parameters_before, parameters_after: of the text tower, with its embeddings.
+        text_tower: number of heads and MLP width of each layer of a starter's text tower; empty for other models.
+        parameters_before, parameters_after: of a starter's text tower with its embeddings, else of the whole model:
+            those of `encoder` and of the student.
         picture_ms, teacher_picture_ms: CPU time of one picture, measured in turn in this run.
         text_ms, teacher_text_ms: CPU time of one title.
         items: items whose vectors were learned.
         held_out: items of the held-out products, on which everything is measured.
         required_overlap: the bound of overlap@10.
+        reduced_overlap: overlap@10 of the teacher's own vectors with the same in the student's dimensions, on learned
+            pictures; None if the student has as many dimensions or learns its own model's vectors.
         figures: the measures.
     """
 
     encoder: str
+    teacher: str
     model: str | None
     refused: str
     forced: bool
@@ -65,6 +70,7 @@ class DistilReport(Record):
     items: int
     held_out: int
     required_overlap: float
+    reduced_overlap: float | None
     figures: tuple[DistilFigure, ...]
 
     def figure(self, measure: str) -> DistilFigure | None:
@@ -74,15 +80,22 @@ class DistilReport(Record):
 
 def student_card(report: DistilReport) -> str:
     """Describe a student in Markdown: origin, figures, and why it was refused if it was forced."""
+    kind = "A smaller" if report.teacher == report.encoder else f"A student of {report.teacher}:"
+    tower = f"the text tower has {len(report.text_tower)} layers and " if report.text_tower else "the model has "
     lines = [
-        f"# A smaller {report.encoder}",
+        f"# {kind} {report.encoder}",
         "",
-        f"Written by `firstsight tune --distil`. Its teacher is `{report.encoder}`; it learned the teacher's "
-        f"vectors of {report.items:,} items, without labels. Pictures have {report.image_size} pixels; the text tower "
-        f"has {len(report.text_tower)} layers and {report.parameters_after:,} of {report.parameters_before:,} "
-        "parameters.",
+        f"Written by `firstsight tune --distil`. Its teacher is `{report.teacher}`; it learned the teacher's "
+        f"vectors of {report.items:,} items, without labels. Pictures have {report.image_size} pixels; {tower}"
+        f"{report.parameters_after:,} of {report.parameters_before:,} parameters.",
         "",
     ]
+    if report.reduced_overlap is not None:
+        lines += [
+            f"The teacher has more dimensions. In the student's dimensions its own vectors keep "
+            f"{report.reduced_overlap:.3f} of the ten nearest pictures.",
+            "",
+        ]
     if report.forced:
         lines += [f"**Written although it was refused:** {report.refused}.", ""]
     lines += [

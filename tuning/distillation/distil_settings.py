@@ -20,23 +20,26 @@ MIN_PRUNED_OVERLAP: Final = 0.8
 
 @dataclass(frozen=True)
 class DistilSettings:
-    """Settings of a distillation. Without one of the first three, the student gets pictures of 192 pixels.
+    """Settings of a distillation. Without one of the first four, the student gets pictures of 192 pixels.
 
     Raises:
         EncoderError: a value is out of range.
     """
 
-    image_size: int | None = None  # side of the student's input picture in pixels; None: the teacher's
-    text_layers: int | None = None  # layers of the student's text tower; None: the teacher's
-    prune: float | None = None  # share of the heads and MLP units of the text tower to remove, 0 to 1
-    steps: int = 150  # updates of the bridge
+    teacher: str | None = None  # name of the encoder to learn from; None: the encoder that becomes smaller
+    image_size: int | None = None  # side of a starter's input picture in pixels; None: its own
+    text_layers: int | None = None  # layers of a starter's text tower; None: its own
+    prune: float | None = None  # share of the heads and MLP units of a starter's text tower to remove, 0 to 1; of other
+    # models: share of the MLP units of both towers
+    steps: int = 150  # updates of a starter's bridge, or of another model
     text_steps: int = 150  # updates of the text tower, at least three passes over the texts
     min_overlap: float | None = None  # bound of overlap@10; None: .8 with `prune`, else .6
     max_loss: float = 0.05  # greatest allowed loss of title -> own picture R@10, 0 to 1
+    learning_rate: float | None = None  # of a model that is no starter; None: 1e-4, for random weights 1e-3
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.image_size is None and self.text_layers is None and self.prune is None:
+        if (self.teacher, self.image_size, self.text_layers, self.prune) == (None,) * 4:
             object.__setattr__(self, "image_size", IMAGE_SIZE)
         if self.image_size is not None and self.image_size not in IMAGE_SIZES:
             raise EncoderError(
@@ -53,13 +56,15 @@ class DistilSettings:
         for name in ("steps", "text_steps"):
             if getattr(self, name) < 1:
                 raise EncoderError(f"{name} {getattr(self, name)} must be at least 1")
+        if self.learning_rate is not None and not self.learning_rate > 0:
+            raise EncoderError(f"learning_rate {self.learning_rate} must be above 0")
 
     @property
     def required_overlap(self) -> float:
         """The bound of overlap@10."""
         if self.min_overlap is not None:
             return self.min_overlap
-        return MIN_OVERLAP if self.prune is None else MIN_PRUNED_OVERLAP
+        return MIN_OVERLAP if self.prune is None or self.teacher is not None else MIN_PRUNED_OVERLAP
 
     @property
     def changes_texts(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from firstsight.extras import is_installed
 from firstsight.indexer.facts.item_facts import FactItem
 from firstsight.media.picture_facts import PictureFact
 from firstsight.storage.store import Store
@@ -30,15 +31,40 @@ def _colours(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
 
 
 def _language(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
-    if settings.language:
+    if settings.language and (settings.languages or is_installed("py3langid")):
         from firstsight.understanding.language.language_facts import LanguageFacts
-        from firstsight.understanding.language.language_identifier import has_language_package
 
-        if has_language_package():
-            yield LanguageFacts(settings.languages)
+        yield LanguageFacts(settings.languages)
 
 
-KINDS: Final[tuple[Callable[[Store, FactSettings], Iterator[FactKind]], ...]] = (_colours, _language, _detectors)
+def _ocr(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
+    if settings.ocr:
+        from firstsight.understanding.ocr.ocr_facts import OcrFacts
+
+        yield OcrFacts(settings.ocr_models)
+
+
+def _quality(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
+    if settings.quality:
+        from firstsight.understanding.quality.quality_facts import QualityFacts
+
+        yield QualityFacts()
+
+
+def _tags(store: Store, _settings: FactSettings) -> Iterator[FactKind]:
+    from firstsight.understanding.tags.tag_facts import TagFacts
+
+    yield TagFacts(store)
+
+
+KINDS: Final[tuple[Callable[[Store, FactSettings], Iterator[FactKind]], ...]] = (
+    _colours,
+    _language,
+    _ocr,  # before quality, which reads it to find watermarks
+    _quality,
+    _detectors,
+    _tags,
+)
 """Each gives the kinds that are on, and imports what they need only then. A new kind is one function here."""
 
 

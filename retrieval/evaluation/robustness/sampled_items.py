@@ -93,18 +93,19 @@ def sample_store(store: Store, count: int, seed: int, policy: MediaPolicy, first
     wanted = set(first)
     chosen = heapq.nsmallest(count, views, key=lambda item_id: (item_id not in wanted, _place(item_id, seed)))
     stored = store.item_rows(chosen)
+    names = [name for name in store.items.schema.names if is_shown_column(name)]
+    fact = column_or_fact(store.items.schema.names, _LANGUAGE) if language_column(names) is None else None
+    if fact is not None:  # a slice of its own, if the catalogue names no language
+        names.append(_LANGUAGE)
     items = []
     for item_id in chosen:
         if item_id in stored:  # else removed since
             row = stored[item_id]
             where = locate(open_address(views[item_id][1], store.uri), row["catalog_dir"])
             columns = {name: value for name, value in row.items() if is_shown_column(name)}
+            if fact is not None:
+                columns[_LANGUAGE] = row[fact]
             items.append(SampledItem(item_id, product_of(row), _title(row), columns, where))
-    names = [name for name in store.items.schema.names if is_shown_column(name)]
-    fact = column_or_fact(store.items.schema.names, _LANGUAGE)
-    if fact is not None and language_column(names) is None:  # a slice of its own, if the catalogue names no language
-        names.append(_LANGUAGE)
-        items = [replace(item, columns={**item.columns, _LANGUAGE: stored[item.item_id][fact]}) for item in items]
     return ItemSample(tuple(items), len(views), replace(policy, allow_anywhere=True), store.uri, tuple(names))
 
 

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import firstsight
-from firstsight.encoders.starter.bridge import Bridge
 from firstsight.encoders.starter.starter_encoder import StarterEncoder
-from firstsight.encoders.starter.starter_model import BRIDGE_PATH, StarterModel, save_starter
+from firstsight.encoders.starter.starter_model import StarterModel
 from firstsight.encoders.starter.towers import MiniLM
 from firstsight.errors import EncoderError
-from firstsight.tuning.distillation.distil import distil_starter
+from firstsight.tuning.distillation.distil import distil_encoder
 from firstsight.tuning.distillation.distil_report import DistilFigure, DistilReport
 from firstsight.tuning.distillation.distil_settings import DistilSettings
 from firstsight.tuning.distillation.rate_schedule import rate_share
@@ -23,40 +21,9 @@ from firstsight.tuning.distillation.student_measures import figure, overlap, own
 from firstsight.tuning.distillation.student_verdict import reasons_against
 from firstsight.tuning.distillation.text_student import kept_layers, with_layers
 from firstsight.tuning.distillation.vector_loss import vector_loss
-from firstsight.tuning.tuning_data import TuningData, TuningItem
+from firstsight.tuning.tuning_data import TuningData
 from tests.test_docs_python import blocks
-
-COLOURS = ("red", "blue", "green", "yellow", "white", "black", "orange", "purple")
-THINGS = ("shoe", "mug", "lamp", "chair", "shirt", "hat", "bag", "watch", "towel", "bottle")
-
-
-def drawn_catalogue(products: int) -> TuningData:
-    """Items whose pictures are drawn: a coloured shape on a background of noise."""
-    rng = np.random.default_rng(0)
-    items, pictures = [], []
-    for row in range(products):
-        colour, thing = COLOURS[row % len(COLOURS)], THINGS[(row // len(COLOURS)) % len(THINGS)]
-        size = 16 + 4 * (row % 12)
-        shape = Image.new("RGB", (size, 20 + 3 * (row % 9)), colour)
-        picture = Image.fromarray(rng.integers(0, 256, (96, 96, 3), dtype=np.uint8))
-        picture.paste(shape, (row % 40, row % 23))
-        pictures.append(picture)
-        items.append(TuningItem(f"item-{row}", f"product-{row}", {"title": f"{colour} {thing} number {row}"}, (row,)))
-    return TuningData(tuple(items), pictures, tuple(range(products)))
-
-
-@pytest.fixture(scope="module")
-def data() -> TuningData:
-    return drawn_catalogue(132)
-
-
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory: pytest.TempPathFactory, starter: StarterEncoder) -> str:
-    """A starter with pictures of 96 pixels and two text layers."""
-    folder = tmp_path_factory.mktemp("teacher")
-    tower = with_layers(starter.load_text_tower(), (0, 5))
-    save_starter(folder, Bridge.load(BRIDGE_PATH).weights, image_size=96, text_tower=tower.state_dict())
-    return f"starter:{folder}"
+from tests.tuning.distillation.drawn_things import drawn_catalogue
 
 
 @pytest.mark.slow
@@ -64,7 +31,7 @@ def test_a_student_with_a_smaller_picture_learns_its_teachers_vectors(
     teacher: str, data: TuningData, tmp_path: Path
 ) -> None:
     settings = DistilSettings(image_size=64, steps=30, min_overlap=0.2, max_loss=1)
-    report = distil_starter(teacher, data, tmp_path / "student", settings, force=True)
+    report = distil_encoder(teacher, data, tmp_path / "student", settings, force=True)
     cosine = report.figure("cosine of pictures")
     assert cosine is not None
     assert cosine.student > cosine.untrained + 0.02
@@ -84,7 +51,7 @@ def test_a_student_with_a_smaller_picture_learns_its_teachers_vectors(
 @pytest.mark.slow
 def test_a_student_with_fewer_layers_learns_its_teachers_vectors(teacher: str, data: TuningData) -> None:
     settings = DistilSettings(text_layers=1, text_steps=9, min_overlap=0.1, max_loss=1)
-    report = distil_starter(teacher, data, None, settings)
+    report = distil_encoder(teacher, data, None, settings)
     cosine = report.figure("cosine of titles")
     assert cosine is not None
     assert cosine.student > cosine.untrained
@@ -98,13 +65,13 @@ def test_a_student_below_the_bound_is_refused_with_its_figure_and_written_only_b
     teacher: str, data: TuningData, tmp_path: Path
 ) -> None:
     settings = DistilSettings(image_size=64, prune=0.5, steps=1, text_steps=1, min_overlap=1.0)
-    report = distil_starter(teacher, data, tmp_path / "student", settings, force=False)
+    report = distil_encoder(teacher, data, tmp_path / "student", settings, force=False)
     assert "overlap@10 of titles with the teacher is 0." in report.refused
     assert "overlap@10 of pictures with the teacher is 0." in report.refused
     assert (report.model, list(tmp_path.iterdir())) == (None, [])
     assert sum(heads for heads, _ in report.text_tower) == 12
     assert sum(units for _, units in report.text_tower) == 1536
-    forced = distil_starter(teacher, drawn_catalogue(12), tmp_path / "student", settings, force=True)
+    forced = distil_encoder(teacher, drawn_catalogue(12), tmp_path / "student", settings, force=True)
     assert forced.forced
     assert "held-out products are too few" in forced.refused
     assert "although it was refused" in (tmp_path / "student" / "README.md").read_text()
@@ -113,7 +80,7 @@ def test_a_student_below_the_bound_is_refused_with_its_figure_and_written_only_b
 
 
 def test_few_products_are_refused_before_any_work(teacher: str, tmp_path: Path) -> None:
-    report = distil_starter(teacher, drawn_catalogue(60), tmp_path / "student", DistilSettings(image_size=64))
+    report = distil_encoder(teacher, drawn_catalogue(60), tmp_path / "student", DistilSettings(image_size=64))
     assert report.refused.endswith("held-out products are too few to judge a student (required: 30)")
     assert (report.figures, list(tmp_path.iterdir())) == ((), [])
 
@@ -145,17 +112,19 @@ def test_a_pruned_student_must_keep_more_neighbours_than_a_distilled_one() -> No
 
 
 def test_impossible_students_are_refused(teacher: str, data: TuningData, tmp_path: Path) -> None:
-    with pytest.raises(EncoderError, match="cannot be distilled; choose starter"):
-        distil_starter("open_clip:ViT-B-32", data, None, DistilSettings(image_size=64))
+    with pytest.raises(EncoderError, match="'other:x' cannot be a student; choose starter"):
+        distil_encoder("other:x", data, None, DistilSettings(image_size=64))
+    with pytest.raises(EncoderError, match="nothing would change in open_clip:ViT-B-32; add --prune SHARE, or"):
+        distil_encoder("open_clip:ViT-B-32", data, None, DistilSettings(image_size=64))
     with pytest.raises(EncoderError, match="image size 128 is larger than the teacher's 96"):
-        distil_starter(teacher, data, None, DistilSettings(image_size=128))
+        distil_encoder(teacher, data, None, DistilSettings(image_size=128))
     with pytest.raises(EncoderError, match="image size 96 is the teacher's own, so nothing would become smaller"):
-        distil_starter(teacher, data, None, DistilSettings(image_size=96))
+        distil_encoder(teacher, data, None, DistilSettings(image_size=96))
     with pytest.raises(EncoderError, match="3 text layers are not possible; the text tower has 2"):
-        distil_starter(teacher, data, None, DistilSettings(text_layers=3))
+        distil_encoder(teacher, data, None, DistilSettings(text_layers=3))
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(EncoderError, match="exists and is not an empty folder"):
-        distil_starter(teacher, data, tmp_path, DistilSettings(image_size=64))
+        distil_encoder(teacher, data, tmp_path, DistilSettings(image_size=64))
 
 
 def test_the_first_and_the_last_layer_are_kept() -> None:
@@ -195,7 +164,9 @@ def test_overlap_counts_common_neighbours() -> None:
 def figures(overlap_low: float) -> DistilReport:
     """A report whose pictures keep .73 of the neighbours, .06 more than before the training."""
     kept = DistilFigure("overlap@10 of pictures", 1.0, 0.67, 0.73, -0.3, -0.24, overlap_low, 0.09)
-    return DistilReport("starter", None, "", False, 192, (), 1, 1, 1.0, 2.0, 1.0, 1.0, 90, 40, 0.6, (kept,))
+    return DistilReport(
+        "starter", "starter", None, "", False, 192, (), 1, 1, 1.0, 2.0, 1.0, 1.0, 90, 40, 0.6, None, (kept,)
+    )
 
 
 def test_a_student_above_the_bound_is_refused_if_its_training_shows_no_gain() -> None:
