@@ -88,8 +88,11 @@ class KindsOfFacts:
 
     @property
     def versions(self) -> dict[str, str]:
-        """Version of each kind by name; empty for a kind without a function."""
-        return {kind.name: kind.picture_fact.version if kind.picture_fact else "" for kind in self.kinds}
+        """Version of each kind by name: of its function, or of a kind without one its `version`, if it has that."""
+        return {
+            kind.name: kind.picture_fact.version if kind.picture_fact else str(getattr(kind, "version", ""))
+            for kind in self.kinds
+        }
 
     @property
     def fields(self) -> Sequence[pa.Field[Any]]:
