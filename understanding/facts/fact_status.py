@@ -46,7 +46,7 @@ def fact_states(store: Store, kinds: Sequence[FactKind], complete: dict[str, str
     for kind in filter(has_state, kinds):
         fact = functions.get(kind.name)
         if fact is None:
-            states.append(_items_state(store, kind, complete.get(kind.name) == ""))
+            states.append(_items_state(store, kind, complete.get(kind.name) == version_of(kind)))
             continue
         total = store.views.count_rows(is_in("part", fact.parts))
         missing = max(0, total - found[fact.name] - outdated[fact.name])
@@ -63,13 +63,17 @@ def count_items_without(store: Store, kinds: Sequence[FactKind], complete: dict[
     """Number of stored items that lack a fact, by the name of the kind; kinds that all items have are left out."""
     lacking = {}
     for kind in kinds:
-        version = kind.picture_fact.version if kind.picture_fact else ""
-        if complete.get(kind.name) == version or not has_state(kind):
+        if complete.get(kind.name) == version_of(kind) or not has_state(kind):
             continue
         count = _items_state(store, kind, False).missing if kind.picture_fact is None else _without(store, kind)
         if count:
             lacking[kind.name] = count
     return lacking
+
+
+def version_of(kind: FactKind) -> str:
+    """Version of a kind: of its function, or of a kind without one its `version`, if it has that."""
+    return kind.picture_fact.version if kind.picture_fact else str(getattr(kind, "version", ""))
 
 
 def has_state(kind: FactKind) -> bool:
