@@ -21,7 +21,6 @@ COMMANDS = {
         "status": ("catalogue.inspect:status_app", "Show the contents of a database and its runs."),
         "get": ("catalogue.inspect:get_app", "Show one item with its views."),
         "failures": ("catalogue.inspect:failures_app", "List media that could not be used."),
-        "facts": ("understanding.facts:app", "Show and update what is found in pictures."),
         "export": ("catalogue.export:app", "Write items and vectors to Parquet, .npz or JSON lines."),
         "duplicates": ("catalogue.duplicates:app", "List groups of near-duplicate items."),
         "video-products": ("catalogue.video_products:app", "List, propose and review the products in videos."),
@@ -32,6 +31,7 @@ COMMANDS = {
         "upgrade": ("catalogue.upgrade:app", "Upgrade a database of an earlier version."),
     },
     "Understanding": {
+        "facts": ("understanding.facts:app", "Show and update what is found in pictures."),
         "tags": ("understanding.tags:app", "Learn categories and attributes, and tag items."),
         "quality": ("understanding.quality:app", "List pictures with problems, such as blur."),
     },
