@@ -52,9 +52,12 @@ def _quality(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
 
 
 def _tags(store: Store, _settings: FactSettings) -> Iterator[FactKind]:
-    from firstsight.understanding.tags.tag_facts import TagFacts
+    from firstsight.understanding.tags.labels.tag_names import has_tags
 
-    yield TagFacts(store)
+    if has_tags(store):  # the models of tags import scipy, which takes a second
+        from firstsight.understanding.tags.tag_facts import TagFacts
+
+        yield TagFacts(store)
 
 
 KINDS: Final[tuple[Callable[[Store, FactSettings], Iterator[FactKind]], ...]] = (
@@ -85,8 +88,11 @@ class KindsOfFacts:
 
     @property
     def versions(self) -> dict[str, str]:
-        """Version of each kind by name; empty for a kind without a function."""
-        return {kind.name: kind.picture_fact.version if kind.picture_fact else "" for kind in self.kinds}
+        """Version of each kind by name: of its function, or of a kind without one its `version`, if it has that."""
+        return {
+            kind.name: kind.picture_fact.version if kind.picture_fact else str(getattr(kind, "version", ""))
+            for kind in self.kinds
+        }
 
     @property
     def fields(self) -> Sequence[pa.Field[Any]]:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from firstsight.errors import CatalogError, OptionalDependencyError
-from firstsight.understanding.facts.fact_kind import FactItem
+from firstsight.indexer.facts.item_facts import FactItem
 from firstsight.understanding.language.language_facts import LanguageFacts
 from firstsight.understanding.language.language_identifier import (
     check_languages,
