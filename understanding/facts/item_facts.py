@@ -13,7 +13,7 @@ from firstsight.indexer.facts.item_facts import FactItem
 from firstsight.media.picture_facts import PictureFact
 from firstsight.storage.store import Store
 from firstsight.understanding.facts.detectors import detector_kinds
-from firstsight.understanding.facts.fact_kind import FactKind
+from firstsight.understanding.facts.fact_kind import FactKind, version_of
 from firstsight.understanding.facts.fact_settings import FactSettings, read_fact_settings
 
 log = logging.getLogger(__name__)
@@ -85,11 +85,8 @@ class KindsOfFacts:
 
     @property
     def versions(self) -> dict[str, str]:
-        """Version of each kind by name: of its function, or of a kind without one its `version`, if it has that."""
-        return {
-            kind.name: kind.picture_fact.version if kind.picture_fact else str(getattr(kind, "version", ""))
-            for kind in self.kinds
-        }
+        """Version of each kind by name."""
+        return {kind.name: version_of(kind) for kind in self.kinds}
 
     @property
     def fields(self) -> Sequence[pa.Field[Any]]:
