@@ -15,6 +15,7 @@ import resource
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import firstsight
@@ -98,10 +99,9 @@ def compare_lora(catalogue: Path, general_source: str, folds: int) -> None:
     from firstsight.tuning.tune_settings import TuneSettings
 
     _, read = preview_tuning(catalogue)
-    rows = {str(item.item_id): item for item in read.data.items}
     pictures = [str(catalogue.parent / str(address)) for address in getattr(read.data.pictures, "addresses", ())]
     data = replace(read.data, pictures=pictures)
-    print(f"{len(rows)} items, {len(pictures)} pictures", flush=True)
+    print(f"{len(data.items)} items, {len(pictures)} pictures", flush=True)
     measures = HeldOutMeasures(data, read.report.category, joined_kind(read))
     general = packaged_pictures()
     found: dict[str, dict[str, list[QueryResult]]] = {}
@@ -115,8 +115,8 @@ def compare_lora(catalogue: Path, general_source: str, folds: int) -> None:
             print(f"{method}: {cpu_seconds() - before:.1f} CPU s a fold, general R@1 {recall:.3f}", flush=True)
             results = measures.run(
                 fold.held_out,
-                lambda picked, tuned=tuned: tuned.encode_pictures(picked, 0.5),
-                lambda texts, tuned=tuned: tuned.encode_texts(texts, 0.5),
+                partial(tuned.encode_pictures, share=0.5),
+                partial(tuned.encode_texts, share=0.5),
             )
             for name, values in results.items():
                 found.setdefault(method, {}).setdefault(name, []).extend(values)

@@ -55,7 +55,7 @@ METHODS: Final = ("bridge", "lora")
 
 @dataclass(frozen=True)
 class BridgeInputs:
-    """What a bridge maps to vectors of p pictures.
+    """Inputs of a bridge for p pictures.
 
     Attributes:
         features: (p, 1280) outputs of the picture tower.
