@@ -30,6 +30,11 @@ COMMANDS = {
         "reindex": ("catalogue.reindex:app", "Make the vectors of another encoder."),
         "upgrade": ("catalogue.upgrade:app", "Upgrade a database of an earlier version."),
     },
+    "Understanding": {
+        "facts": ("understanding.facts:app", "Show and update what is found in pictures."),
+        "tags": ("understanding.tags:app", "Learn categories and attributes, and tag items."),
+        "quality": ("understanding.quality:app", "List pictures with problems, such as blur."),
+    },
     "Search": {
         "search": ("search.search:app", "Search by text, picture, video or item."),
         "map": ("search.map:app", "Draw a map of all items as an HTML page."),

@@ -35,6 +35,7 @@ from firstsight.errors import (
     QueryError,
     SafetyError,
     StoreError,
+    TagError,
 )
 from firstsight.public_names import MODULES
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from firstsight.api.encoders.tuning import TuneOptions, tune
     from firstsight.api.evaluation import Evaluation
     from firstsight.api.events import EventLog
+    from firstsight.api.facts.facts import Facts, FactStatus
     from firstsight.api.index_options import IndexOptions, RunOptions
     from firstsight.api.indexing import Indexing
     from firstsight.api.items import Failure, Item, View
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from firstsight.api.models.rerankers import Rerankers
     from firstsight.api.models.semantic_ids import SemanticIds
     from firstsight.api.models.sequence import SequenceModels
+    from firstsight.api.quality import Quality
     from firstsight.api.recommend_options import RecommendOptions, SimilarOptions
     from firstsight.api.safety.safety import Safety
     from firstsight.api.safety.safety_audit import AuditTrail
@@ -63,6 +66,7 @@ if TYPE_CHECKING:
     from firstsight.api.safety.safety_heads import SafetyHeads
     from firstsight.api.status import ColumnStatus, RunRecord, Status
     from firstsight.api.timed_products import ProposalReport, TimedProducts
+    from firstsight.api.understanding.tags import Tags
     from firstsight.database import Database
     from firstsight.duplicates.groups import DuplicateGroup
     from firstsight.duplicates.item_pairs import DuplicateEvidence, DuplicateOptions, DuplicatePair, DuplicateSettings
@@ -140,7 +144,7 @@ if TYPE_CHECKING:
     from firstsight.retrieval.query import Query
     from firstsight.retrieval.query_settings import QuerySettings
     from firstsight.retrieval.reranker_store import RerankerVersion
-    from firstsight.retrieval.results import ClipMatch, SearchResult, SearchResults, ViewMatch
+    from firstsight.retrieval.results import ClipMatch, PictureTextMatch, SearchResult, SearchResults, ViewMatch
     from firstsight.retrieval.timed_product import ProductEvidence, TimedProduct
     from firstsight.safety.audit.adoption import Adoption
     from firstsight.safety.audit.audit_entries import LogProblem, Verification
@@ -169,6 +173,25 @@ if TYPE_CHECKING:
     from firstsight.tuning.reading.catalogue_data import ReadReport
     from firstsight.tuning.tune_report import TuneReport
     from firstsight.tuning.tune_settings import TuneSettings
+    from firstsight.understanding.facts.fact_settings import FactOptions, FactSettings
+    from firstsight.understanding.facts.fact_status import FactState
+    from firstsight.understanding.facts.fact_update import FactUpdateCounts, FactUpdateReport
+    from firstsight.understanding.quality.quality_list import PictureProblem, QualityReport
+    from firstsight.understanding.tags.labels.label_table import GivenTag
+    from firstsight.understanding.tags.labels.tag_tree import TagTree
+    from firstsight.understanding.tags.models.tag_decisions import TagCut
+    from firstsight.understanding.tags.models.tag_model import TagModel, TagSource
+    from firstsight.understanding.tags.tag_explanation import LabelledNeighbour, TagExplanation, ValueProbability
+    from firstsight.understanding.tags.tag_scoring import TagScoreReport
+    from firstsight.understanding.tags.training.tag_report import (
+        TagLabelSuspect,
+        TagReport,
+        ValueConfusion,
+        ValueFigures,
+    )
+    from firstsight.understanding.tags.training.tag_runs import TagTrainReport
+    from firstsight.understanding.tags.training.tag_training import TrainedTag
+    from firstsight.understanding.tags.training.version_comparison import TagComparison
     from firstsight.vectors import EncoderSpec
 
 __version__ = "0.1.0"
@@ -231,8 +254,16 @@ __all__ = [
     "ExportReport",
     "ExportedUsers",
     "Exposure",
+    "FactOptions",
+    "FactSettings",
+    "FactState",
+    "FactStatus",
+    "FactUpdateCounts",
+    "FactUpdateReport",
+    "Facts",
     "Failure",
     "FirstsightError",
+    "GivenTag",
     "GroupExposure",
     "HashLists",
     "HashMatch",
@@ -256,6 +287,7 @@ __all__ = [
     "KnownHash",
     "KnownVideo",
     "LabelSuspect",
+    "LabelledNeighbour",
     "LinkEvaluation",
     "LinkFigures",
     "LinkReport",
@@ -274,6 +306,8 @@ __all__ = [
     "OptionalDependencyError",
     "PersonalSearch",
     "PersonalSearchVersion",
+    "PictureProblem",
+    "PictureTextMatch",
     "Policies",
     "Policy",
     "PolicyEstimate",
@@ -284,6 +318,8 @@ __all__ = [
     "ProjectedItems",
     "ProposalReport",
     "ProtocolReport",
+    "Quality",
+    "QualityReport",
     "Query",
     "QueryError",
     "QueryOutcome",
@@ -341,6 +377,18 @@ __all__ = [
     "SwitchReport",
     "TableState",
     "TableUpkeep",
+    "TagComparison",
+    "TagCut",
+    "TagError",
+    "TagExplanation",
+    "TagLabelSuspect",
+    "TagModel",
+    "TagReport",
+    "TagScoreReport",
+    "TagSource",
+    "TagTrainReport",
+    "TagTree",
+    "Tags",
     "TermContribution",
     "TermWeight",
     "Threshold",
@@ -351,6 +399,7 @@ __all__ = [
     "TrainReport",
     "TrainSettings",
     "TrainedHead",
+    "TrainedTag",
     "Transcriber",
     "TuneFigure",
     "TuneOptions",
@@ -362,6 +411,9 @@ __all__ = [
     "UpgradeReport",
     "UpkeepReport",
     "UserInterest",
+    "ValueConfusion",
+    "ValueFigures",
+    "ValueProbability",
     "VectorMatrix",
     "Verification",
     "VideoMatch",

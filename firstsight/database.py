@@ -13,6 +13,7 @@ from firstsight.api.encoders.encoder_sets import Encoders
 from firstsight.api.evaluation import Evaluation
 from firstsight.api.events import EventLog
 from firstsight.api.export import Export
+from firstsight.api.facts.facts import Facts
 from firstsight.api.index_options import IndexOptions, RunOptions
 from firstsight.api.indexing import Indexing
 from firstsight.api.items import Item, read_item
@@ -23,12 +24,14 @@ from firstsight.api.models.ranking import RankingModels
 from firstsight.api.models.rerankers import Rerankers
 from firstsight.api.models.semantic_ids import SemanticIds
 from firstsight.api.models.sequence import SequenceModels
+from firstsight.api.quality import Quality
 from firstsight.api.recommend_options import RecommendOptions, SimilarOptions
 from firstsight.api.recommendations import Recommender
 from firstsight.api.safety.safety import Safety
 from firstsight.api.searching import OnError, Searching
 from firstsight.api.status import Status, read_status
 from firstsight.api.timed_products import TimedProducts
+from firstsight.api.understanding.tags import Tags
 from firstsight.encoders.base import Encoder, ImageInput
 from firstsight.encoders.encoder_options import EncoderOptions
 from firstsight.errors import FirstsightError
@@ -73,8 +76,11 @@ class Database:
         db.semantic_ids  a few small numbers for each item
         db.duplicates    near-duplicate items
         db.timed_products  products in videos, with their seconds
+        db.tags          categories and attributes, learned from labels
         db.safety        policies, scores, decisions and their log
+        db.quality       problems of pictures, such as blur
         db.evaluation    measures of search and recommendation, and a map of the items
+        db.facts         what is found in pictures and texts, such as colours
         db.encoders      vectors of a second encoder, and switches between the two
         db.maintenance   upkeep and upgrades
     """
@@ -97,10 +103,13 @@ class Database:
         self.semantic_ids = SemanticIds(connection)
         self.duplicates = Duplicates(connection)
         self.timed_products = TimedProducts(connection)
+        self.quality = Quality(connection)
         self.evaluation = Evaluation(connection, self._searching)
         self.encoders = Encoders(connection)
         self.maintenance = Maintenance(connection)
         self.safety = Safety(connection)
+        self.facts = Facts(connection)
+        self.tags = Tags(connection)
 
     @property
     def uri(self) -> str:

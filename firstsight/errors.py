@@ -12,6 +12,7 @@
     │   ├── DatabaseBusyError     another process is writing to the database
     │   └── EncoderMismatchError  the database holds another encoder's vectors
     ├── QueryError                a query cannot be answered: empty, unknown item, wrong filter
+    ├── TagError                  a tag, its labels or a taxonomy cannot be read, made or stored
     └── SafetyError               a policy, label, head or decision cannot be read, made or stored
         └── AuditLogError         the audit log cannot be read or written, was changed, or is not the database's
 
@@ -103,6 +104,10 @@ class EncoderMismatchError(StoreError):
 
 class QueryError(FirstsightError):
     """A query cannot be answered: empty, unknown item, wrong filter."""
+
+
+class TagError(FirstsightError):
+    """A tag, its labels or a taxonomy cannot be read, made or stored."""
 
 
 class SafetyError(FirstsightError):

@@ -19,8 +19,10 @@ from firstsight.indexer.row_reader import CatalogItem
 from firstsight.indexer.timed_text.item_texts import ItemText
 from firstsight.indexer.timed_text.passages import Passage
 from firstsight.media.fetch.addresses import change_stamp
+from firstsight.media.picture_facts import FoundFacts
 from firstsight.media.policy import MediaPolicy
 from firstsight.media.video_prints import VideoPrints
+from firstsight.storage.facts.view_fact_table import StoredFact
 from firstsight.storage.tables import FailureRow, Part
 from firstsight.storage.timed_product_table import TimedProductRow, entry_id
 from firstsight.storage.video_print_table import VideoPrintRow
@@ -46,6 +48,9 @@ SPEECH: Final = "speech"
 """Stands in the ids of views of recognised speech where those of a subtitle file have its number."""
 
 _PICTURE_FIELDS = tuple(field.name for field in fields(PictureInfo))
+_OTHER_TABLES = frozenset({"standby", "facts"})
+"""Fields of a view that are not columns of `views`."""
+
 _KEPT_FIELDS = (*_PICTURE_FIELDS, "text", "line_starts", "language")
 
 
@@ -55,6 +60,7 @@ class LoadedPicture:
 
     picture: Image
     info: PictureInfo
+    facts: FoundFacts | None = None  # None: no functions ran on it
 
 
 @dataclass(frozen=True)
@@ -97,10 +103,11 @@ class View:
     line_starts: Sequence[float] | None = None  # second of each line
     language: str | None = None  # tag of the passage's language
     standby: Vector | None = None  # by the encoder of the vector set that is not in force
+    facts: Mapping[str, StoredFact] = field(default_factory=dict)
 
     def row(self, item_id: str) -> dict[str, Any]:
         """Row of `views`."""
-        return {name: value for name, value in vars(self).items() if name != "standby"} | {"item_id": item_id}
+        return {name: value for name, value in vars(self).items() if name not in _OTHER_TABLES} | {"item_id": item_id}
 
     def for_standby(self) -> View | None:
         """The view as the vector set that is not in force has it; None without a vector."""
@@ -133,6 +140,7 @@ class PendingItem:
         vector: Vector,
         info: PictureInfo | None = None,
         standby: Vector | None = None,
+        facts: Mapping[str, StoredFact] | None = None,
     ) -> None:
         """Add an encoded view.
 
@@ -140,10 +148,11 @@ class PendingItem:
             place: suffix of the view id that distinguishes views of one part, such as "-0" or "-0-3".
             info: of the picture or frame; None for a title.
             standby: its vector by the encoder that is not in force.
+            facts: of its picture.
         """
         view_id = f"{self.item.item_id}#{part}{place}"
         shown = {} if info is None else vars(info)
-        self.views.append(View(view_id, part, vector, **shown, standby=standby))
+        self.views.append(View(view_id, part, vector, **shown, standby=standby, facts=facts or {}))
 
     def add_prints(self, index: int, uri: str, found: FilePrints) -> None:
         """Add the fingerprints of a video.
@@ -219,12 +228,18 @@ class PendingItem:
             if failure["stage"] == "fetch" and failure["reason"] in ("unreachable", "timeout")
         }
 
-    def keep_views(self, stored: Iterable[Mapping[str, Any]], standby: Mapping[str, Vector]) -> None:
+    def keep_views(
+        self,
+        stored: Iterable[Mapping[str, Any]],
+        standby: Mapping[str, Vector],
+        facts: Mapping[str, Mapping[str, StoredFact]],
+    ) -> None:
         """Keep stored views of unreachable media.
 
         Args:
             stored: rows of `views` of this item.
             standby: by view id, their vectors in the set that is not in force.
+            facts: by view id.
         """
         kept = set()
         for row in stored:
@@ -238,7 +253,8 @@ class PendingItem:
                 shown = {name: row[name] for name in _KEPT_FIELDS}
                 view_id = f"{self.item.item_id}#{place}"
                 vector = np.asarray(row["vector"], np.float32)
-                self.views.append(View(view_id, row["part"], vector, **shown, standby=standby.get(row["view_id"])))
+                other, found = standby.get(row["view_id"]), facts.get(row["view_id"], {})
+                self.views.append(View(view_id, row["part"], vector, **shown, standby=other, facts=found))
                 kept.add(row["uri"])
         for failure in self.failures:
             if failure["uri"] in kept:

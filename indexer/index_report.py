@@ -35,6 +35,7 @@ class Counts(Record):
     shared_media: int = 0  # of `media`: those that an earlier item had fetched and encoded
     failed_media: int = 0  # pictures, videos and timed texts that could not be used
     failed_texts: int = 0  # titles that the encoder failed on
+    failed_facts: int = 0  # media of items with a fact that could not be found; the media themselves are indexed
     duplicates: int = 0  # encoded items that are near-duplicates of another item; 0 without the check
 
     @property
@@ -70,5 +71,6 @@ class IndexReport(Record):
     notes: tuple[str, ...] = ()  # sentences about the catalogue, such as files that were left out
     merged_variants: int = 0  # rows that belong to the item of an earlier variant
     stored_variants: int = 0  # items of earlier runs that are such variants now; `prune` removes them
+    lacking_facts: Mapping[str, int] = field(default_factory=dict)  # stored items without a fact that is on
     reduction: Mapping[str, Any] | None = None  # method, dimensions and recall of reduced vectors; None for whole ones
     no_media_used: bool = False  # True if such a column exists and the run used no picture, or no medium at all

@@ -29,26 +29,26 @@ from firstsight.errors import MediaError, StoreError
 from firstsight.indexer.assembly import LoadedMedium, LoadedPicture, PendingItem, encode_digest, row_digest
 from firstsight.indexer.catalog import Catalog, catalog_root
 from firstsight.indexer.catalog_report import count_stored_variants, describe_catalog, note_variants
+from firstsight.indexer.facts.item_facts import ItemFacts, NoFacts
+from firstsight.indexer.facts.view_facts import FACTS_STAGE, facts_failure, stored_facts
 from firstsight.indexer.formats.folder import FolderSource
 from firstsight.indexer.index_report import Counts, IndexReport, RunningCounts
 from firstsight.indexer.index_settings import IndexSettings
+from firstsight.indexer.item_writer import ItemWriter
 from firstsight.indexer.media_loading.changed_media import ChangedMedia
 from firstsight.indexer.media_loading.media_loader import MediaJob, MediaLoader
 from firstsight.indexer.media_loading.shared_media import EncodedMedium, MediaUse, SharedMedia
 from firstsight.indexer.passage_queue import PassageQueue
-from firstsight.indexer.refreshed_rows import refreshed_rows
 from firstsight.indexer.reindex.standby_writer import StandbyWriter
 from firstsight.indexer.row_reader import CatalogItem
 from firstsight.indexer.stored_media_cleanup import UnusedStoredMedia
-from firstsight.indexer.timed_product_writes import write_timed_products
 from firstsight.indexer.timed_text.item_texts import ItemTexts
-from firstsight.indexer.unreachable_media import keep_unreachable_media
 from firstsight.media.fetch.addresses import change_stamp
 from firstsight.media.policy import MediaPolicy
-from firstsight.storage.indexes.upkeep import RunUpkeep
+from firstsight.storage.facts.fact_columns import add_fact_columns
 from firstsight.storage.recovery import begin_write, fail_run, recover
 from firstsight.storage.store import Store
-from firstsight.storage.video_print_table import replace_prints
+from firstsight.storage.tables import Part
 
 ITEMS_PER_LOOKUP = 1_000
 
@@ -69,6 +69,7 @@ class IndexRun:
         *,
         only: Collection[str] | None = None,
         standby: StandbyWriter | None = None,
+        facts: ItemFacts | None = None,
         on_progress: Callable[[Counts], None] = lambda counts: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -77,6 +78,7 @@ class IndexRun:
         Args:
             only: ids of the items to encode, changed or not; None for all changed items.
             standby: encodes the items for the vector set that is not in force, too; None without one.
+            facts: found in pictures and texts; None for none.
             on_progress: called with the counts at the start and after each batch, in the calling thread.
             should_stop: called between items; once it returns True, the run finishes and writes the items it has begun.
         """
@@ -86,6 +88,7 @@ class IndexRun:
         self._store = store
         self._encoder = encoder
         self._standby = standby or StandbyWriter()
+        self._facts = facts or NoFacts()
         self._catalog = catalog
         self._catalog_dir = str(catalog_root(catalog))
         self._policy = policy
@@ -106,11 +109,16 @@ class IndexRun:
         self._last_write = time.monotonic()
         self._writing: Future[None] | None = None
         self._written: tuple[Sequence[PendingItem], Sequence[CatalogItem]] = ((), ())
-        self._upkeep = RunUpkeep(store)
         self._keep_ids = False
         self._stored_variants = 0
         self._encoded_ids: set[str] = set()
         self._unused_media = UnusedStoredMedia(store)
+        self._items = ItemWriter(
+            *(store, self.run_id, self._catalog_dir, settings),
+            standby=self._standby,
+            facts=self._facts,
+            unused_media=self._unused_media,
+        )
 
     def run(
         self, recorded_settings: dict[str, Any], *, prune: bool = False, warn_duplicates: bool = False
@@ -144,6 +152,7 @@ class IndexRun:
             types = self._catalog.types
             type_changes = types.apply(self._store, self._catalog.kinds, partial(self._catalog.has, usable=True))
             self._store.add_columns(self._catalog.kinds)
+            add_fact_columns(self._store, self._facts.fields)
             types.note_choices(self._store)
             note_variants(self._store, self._catalog)
             if self._only is None:
@@ -162,7 +171,7 @@ class IndexRun:
         ended = {"finished_at": datetime.now(UTC), "outcome": outcome, "counts": counts.to_dict()}
         self._store.write_run(row | ended)
         if not self._stopped:  # skip upkeep after a stop: the user wants to exit now
-            self._upkeep.at_end()
+            self._items.finish()
         return describe_catalog(
             self._catalog,
             IndexReport(self.run_id, outcome, time.monotonic() - started, counts, self.reasons, duplicates),
@@ -173,8 +182,9 @@ class IndexRun:
     def _index(self) -> None:
         with ExitStack() as stack:
             min_side = max(self._encoder.spec.min_side, self._standby.min_side)
-            loader = stack.enter_context(MediaLoader(self._policy, self._settings, min_side=min_side))
-            self._writer = stack.enter_context(ThreadPoolExecutor(1, "firstsight-write"))
+            facts = self._facts.picture_facts
+            loader = stack.enter_context(MediaLoader(self._policy, self._settings, min_side, facts))
+            self._writing_thread = stack.enter_context(ThreadPoolExecutor(1, "firstsight-write"))
             stack.enter_context(self._passages)
             for job, loaded in loader.load_ahead(self._jobs()):
                 self._receive(job, loaded)
@@ -272,14 +282,15 @@ class IndexRun:
         self._counts["shared_media"] += shared
         for stage, error in encoded.failures:
             use.pending.fail(stage, use.uri, error)
+        functions = self._facts.picture_facts
+        if failure := facts_failure((picture.facts for picture in encoded.pictures), functions):
+            use.pending.fail(FACTS_STAGE, use.uri, failure)
         for picture in encoded.pictures:
-            if use.medium == "image":
-                use.pending.add_view("image", f"-{use.index}", picture.vector, picture.info, picture.standby)
-                self._counts["pictures"] += 1
-            else:
-                place = f"-{use.index}-{picture.index}"
-                use.pending.add_view("frame", place, picture.vector, picture.info, picture.standby)
-                self._counts["frames"] += 1
+            part: Part = "image" if use.medium == "image" else "frame"
+            place = f"-{use.index}" if part == "image" else f"-{use.index}-{picture.index}"
+            facts = stored_facts(picture.facts, functions)
+            use.pending.add_view(part, place, picture.vector, picture.info, picture.standby, facts)
+            self._counts["pictures" if part == "image" else "frames"] += 1
         if encoded.prints is not None:
             use.pending.add_prints(use.index, use.uri, encoded.prints)
         self._passages.add_speech(use, encoded.speech)
@@ -331,7 +342,7 @@ class IndexRun:
         self._last_write = time.monotonic()
         self._finish_writing()
         if done or refreshed:
-            self._writing = self._writer.submit(self._commit, done, refreshed)
+            self._writing = self._writing_thread.submit(self._items.write, done, refreshed)
             self._written = (done, refreshed)
 
     def _finish_writing(self) -> None:
@@ -345,7 +356,9 @@ class IndexRun:
         self._encoded_ids.update(pending.item.item_id for pending in done if self._keep_ids)
         self._counts["refreshed"] += len(refreshed)
         for pending in done:
-            for uri, reason in {failure["uri"]: failure["reason"] for failure in pending.failures}.items():
+            self._counts["failed_facts"] += sum(failure["stage"] == FACTS_STAGE for failure in pending.failures)
+            media = [failure for failure in pending.failures if failure["stage"] != FACTS_STAGE]
+            for uri, reason in {failure["uri"]: failure["reason"] for failure in media}.items():
                 if reason == "empty":  # the item has no medium that could fail
                     self._counts["empty"] += 1
                 elif not uri:
@@ -354,30 +367,6 @@ class IndexRun:
                     self._counts["failed_media"] += 1
                     self.reasons[reason] = self.reasons.get(reason, 0) + 1
         self._on_progress(self._counts.freeze())
-
-    def _commit(self, done: Sequence[PendingItem], refreshed: Sequence[CatalogItem]) -> None:
-        """Write failures, views, fingerprints and the rows of `items`; then delete failures that did not recur."""
-        ids = [pending.item.item_id for pending in done]
-        keep_unreachable_media(self._store, done)
-        failures = [failure for pending in done for failure in pending.failures]
-        begin_write(self._store, self.run_id, ids, failures)
-        replaced = [pending.item.item_id for pending in done if pending.replaces]
-        self._unused_media.note(replaced, kept=(uri for p in done for uri in (*p.item.images, *p.item.videos)))
-        resolved = self._store.write_failures(failures, self.run_id, tried=ids)
-        self._store.write_views([row for pending in done for row in pending.view_rows()], replaced=replaced)
-        replace_prints(self._store, replaced, [row for pending in done for row in pending.print_rows])
-        write_timed_products(self._store, done, refreshed)
-        written = {"catalog_dir": self._catalog_dir, "indexed_at": datetime.now(UTC), "run_id": self.run_id}
-        # safety decisions stay in force until the next scoring
-        decisions = self._store.safety_rows(replaced)
-        rows = [
-            pending.item_row(self._settings.weights, **written) | decisions.get(pending.item.item_id, {})
-            for pending in done
-        ]
-        self._store.write_items(rows + refreshed_rows(self._store, refreshed, written))
-        self._standby.write(self._store, done, rows, self._settings.weights)
-        self._store.delete_failures(resolved)
-        self._upkeep.after_write()  # in the writing thread, so that no other write runs
 
     def _find_duplicates(self) -> tuple[DuplicatePair, ...]:
         """Find near-duplicates of this run's items among all stored items; each pair starts with one of this run's."""

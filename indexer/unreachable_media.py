@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from firstsight.indexer.assembly import PendingItem
+from firstsight.storage.facts.view_fact_table import read_view_facts
 from firstsight.storage.sets.standby_rows import find_gaps
 from firstsight.storage.store import Store
 from firstsight.storage.video_print_table import VideoPrintRow, read_prints
@@ -28,8 +29,9 @@ def keep_unreachable_media(store: Store, items: Sequence[PendingItem]) -> None:
     for row in store.view_rows(list(pending_items)).to_pylist():
         before.setdefault(row["item_id"], []).append(row)
     vectors = {} if store.standby is None else _standby_vectors(store, store.standby, list(pending_items))
+    facts = read_view_facts(store, list(before))
     for item_id, rows in before.items():
-        pending_items[item_id].keep_views(rows, vectors)
+        pending_items[item_id].keep_views(rows, vectors, facts)
     for row in read_prints(store, list(pending_items)).to_pylist():
         pending_items[row["item_id"]].keep_prints(cast(VideoPrintRow, row))
 

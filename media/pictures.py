@@ -6,7 +6,8 @@ import contextlib
 import io
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from os import PathLike
 from typing import BinaryIO, Final, TypeAlias
 
@@ -58,6 +59,9 @@ _UPRIGHT: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SIDEWAYS: Final = frozenset({5, 6, 7, 8})
+"""Orientations that swap width and height."""
+
 _EXIF_ORIENTATION: Final = 0x0112
 
 
@@ -93,6 +97,34 @@ def open_picture(
         return _from_file(io.BytesIO(source), "the picture", min_side, max_pixels)
     with open_regular(source) as file:
         return _from_file(file, os.fspath(source), min_side, max_pixels)
+
+
+@dataclass(frozen=True)
+class SizedPictures:
+    """One picture in several sizes."""
+
+    size: tuple[int, int]  # width and height of the upright picture before it was reduced, in pixels
+    pictures: list[Image.Image]  # upright RGB
+
+
+def open_picture_at_sizes(
+    source: bytes | str | PathLike[str], min_sides: Sequence[int | None], *, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> SizedPictures:
+    """Decode one picture once, and reduce it to several sizes.
+
+    Args:
+        source: a file's bytes, or its path.
+        min_sides: for each returned picture, as for `open_picture`. A picture is the same as that of `open_picture`, if
+            no other size needs a larger one; else nearly the same: a JPEG is then reduced after decoding.
+        max_pixels: as for `open_picture`.
+
+    Raises:
+        MediaError: as for `open_picture`.
+    """
+    if isinstance(source, bytes):
+        return _at_sizes(io.BytesIO(source), "the picture", min_sides, max_pixels)
+    with open_regular(source) as file:
+        return _at_sizes(file, os.fspath(source), min_sides, max_pixels)
 
 
 def shrink(picture: Image.Image, min_side: int | None) -> Image.Image:
@@ -201,6 +233,36 @@ def _from_file(file: BinaryIO, name: str, min_side: int | None, max_pixels: int)
         return upright_rgb(picture, min_side)
 
 
+def _at_sizes(file: BinaryIO, name: str, min_sides: Sequence[int | None], max_pixels: int) -> SizedPictures:
+    file_format = _picture_format(file, name)
+    picture = _opened(file, name, file_format, max_pixels)
+    with _pillow_errors_as_media_errors(name, file_format):
+        size = picture.size
+        scales = [_jpeg_scale(size, min_side) if picture.format == "JPEG" else 1 for min_side in min_sides]
+        decoded = min(scales)
+        if decoded > 1:
+            picture.draft(None, (size[0] // decoded, size[1] // decoded))
+        picture.load()
+        if picture.format != "JPEG":
+            size = picture.size  # the TIFF reader rotates the picture
+        orientation = _orientation(picture)
+        pixels = _eight_bit(picture)
+        sized = []
+        for min_side, scale in zip(min_sides, scales, strict=True):
+            base = pixels.reduce(scale // decoded) if scale > decoded else pixels
+            result = _upright_rgb(shrink(base, min_side), orientation)
+            sized.append(result.copy() if result is pixels or result is picture else result)
+            sized[-1].info = {}
+        return SizedPictures((size[1], size[0]) if orientation in _SIDEWAYS else size, sized)
+
+
+def _jpeg_scale(size: tuple[int, int], min_side: int | None) -> int:
+    """The scale at which Pillow decodes a JPEG of this size by `draft` for a shorter side of `min_side` pixels."""
+    if not min_side:
+        return 1
+    return next((scale for scale in (8, 4, 2) if min(size) // min_side >= scale), 1)
+
+
 def _from_image(picture: Image.Image, min_side: int | None, max_pixels: int) -> Image.Image:
     _check_size(picture.size, "the picture", max_pixels)
     try:
@@ -238,17 +300,19 @@ def upright_rgb(picture: Image.Image, min_side: int | None) -> Image.Image:
     """Convert a Pillow picture to a new upright RGB picture, reduced as by `shrink`. Raises any error of its reader."""
     picture.load()
     orientation = _orientation(picture)  # only after load: the TIFF reader rotates the picture and removes the tag
-    result = shrink(_eight_bit(picture), min_side)
-    if result.mode == "RGBA":
-        result = on_white(result)
-    if orientation in _UPRIGHT:
-        result = result.transpose(_UPRIGHT[orientation])
-    if result.mode != "RGB":
-        result = result.convert("RGB")
-    elif result is picture:
+    result = _upright_rgb(shrink(_eight_bit(picture), min_side), orientation)
+    if result is picture:
         result = picture.copy()
     result.info = {}  # the next reader would apply a remaining EXIF tag a second time
     return result
+
+
+def _upright_rgb(picture: Image.Image, orientation: int) -> Image.Image:
+    if picture.mode == "RGBA":
+        picture = on_white(picture)
+    if orientation in _UPRIGHT:
+        picture = picture.transpose(_UPRIGHT[orientation])
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def _orientation(picture: Image.Image) -> int:

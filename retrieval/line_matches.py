@@ -97,12 +97,12 @@ def as_passage(match: ViewMatch, view: Mapping[str, Any], query: str | None) -> 
 def _second_of_words(text: str, starts: Sequence[float], query: str | None) -> float:
     wanted = [word.casefold() for word in _WORD.findall(query or "")]
     lines = [[word.casefold() for word in _WORD.findall(line)] for line in text.split("\n")]
-    found = [sum(any(_is_like(word, other) for other in line) for word in wanted) for line in lines]
+    found = [sum(any(is_like(word, other) for other in line) for word in wanted) for line in lines]
     best = max(range(min(len(found), len(starts))), key=lambda n: found[n])
     return float(starts[best])
 
 
-def _is_like(word: str, other: str) -> bool:
+def is_like(word: str, other: str) -> bool:
     """Whether two words are equal up to their endings; the index compares stems."""
     length = max(_STEM, min(len(word), len(other)) - 2)
     return word == other or (min(len(word), len(other)) >= _STEM and word[:length] == other[:length])

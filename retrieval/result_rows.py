@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,8 +16,9 @@ from firstsight.retrieval.moments import Moment, find_moments
 from firstsight.retrieval.page_selection import PageHit
 from firstsight.retrieval.query import PartChoice
 from firstsight.retrieval.ranking.candidates import Ranker
-from firstsight.retrieval.results import ClipMatch, SearchResult, ViewMatch, locate
+from firstsight.retrieval.results import ClipMatch, PictureTextMatch, SearchResult, ViewMatch, locate
 from firstsight.retrieval.timed_product import TimedProduct, timed_products_of_videos
+from firstsight.storage.facts.fact_names import with_facts
 from firstsight.storage.store import Store
 from firstsight.storage.tables import HIDDEN_COLUMNS, PICTURE_PARTS
 
@@ -55,11 +56,18 @@ class ResultRows:
         products = timed_products_of_videos(store, distinct)
         return cls(store.item_rows(distinct), views, vectors, places, products, store.uri)
 
-    def result(self, ranker: Ranker, hit: PageHit, lines: QueryLines = NO_LINES) -> SearchResult:
+    def result(
+        self,
+        ranker: Ranker,
+        hit: PageHit,
+        lines: QueryLines = NO_LINES,
+        picture_texts: Mapping[str, PictureTextMatch] | None = None,
+    ) -> SearchResult:
         """Build the search result of an item.
 
         Args:
             lines: passages with words of the query.
+            picture_texts: lines in pictures with words of the query, by item id.
         """
         # a clip is compared by its nearest frame
         encoded = ranker.encoded
@@ -80,16 +88,20 @@ class ResultRows:
             relevance=hit.relevance,
             view=view,
             picture=next((match for match in matches if match.part in PICTURE_PARTS), None),
-            columns={name: value for name, value in row.items() if name not in RESULT_FIELDS | HIDDEN_COLUMNS},
+            columns=with_facts(
+                (name, value) for name, value in row.items() if name not in RESULT_FIELDS | HIDDEN_COLUMNS
+            ),
             others=hit.others,
             rank_score=hit.candidate.rank_score,
             boost=hit.candidate.boost,
+            colour_boost=hit.candidate.colour_boost,
             moments=None if moments is None else lines.add_to_moments(moments, matches, MAX_MOMENTS, nearest),
             line=lines.best_of(item_id, matches),
             duplicates=hit.duplicates,
             variants=hit.variants,
             products=self.products.get(item_id),
             clip=self._clip(hit, folder),
+            picture_text=(picture_texts or {}).get(item_id),
         )
 
     def _clip(self, hit: PageHit, folder: str) -> ClipMatch | None:

@@ -53,6 +53,18 @@ class ClipMatch(Record):
 
 
 @dataclass(frozen=True)
+class PictureTextMatch(Record):
+    """A line of text in a picture or video frame of an item that has words of the query."""
+
+    text: str
+    box: tuple[tuple[float, float], ...]  # corners (x, y) as shares of width and height, from the text's top left
+    part: Part  # "image" or "frame"
+    uri: str | None  # path or address of the picture or video, ready to open
+    time_s: float | None  # second of a frame in its video
+    view_id: str  # id of the stored view
+
+
+@dataclass(frozen=True)
 class SearchResult(Record):
     """One item with its scores and its best-matching views."""
 
@@ -72,7 +84,9 @@ class SearchResult(Record):
     products: tuple[TimedProduct, ...] | None = None  # that its videos show, with their seconds; None without any
     line: ViewMatch | None = None  # passage of its timed text with most words of the query text; None if it has none
     clip: ClipMatch | None = None  # where its video contains the clip of the query; None if it does not
+    picture_text: PictureTextMatch | None = None  # line in its pictures with most words of the query text, or None
     boost: float | None = None  # of a personalised search, in standard deviations of the ranking score; else None
+    colour_boost: float | None = None  # for the colours of the query's text, likewise; None without colour words
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain values for JSON; the catalogue's columns are under `columns`."""
@@ -80,12 +94,14 @@ class SearchResult(Record):
         scores = {"score": round(self.score, 4), "relevance": round(self.relevance, 4)}
         rank = {} if self.rank_score is None else {"rank_score": round(self.rank_score, 4)}
         rank |= {} if self.boost is None else {"boost": round(self.boost, 4)}
+        rank |= {} if self.colour_boost is None else {"colour_boost": round(self.colour_boost, 4)}
         group: dict[str, Any] = {} if self.others is None else {"others": self.others}
         group |= {} if self.moments is None else {"moments": plain_value(self.moments)}
         group |= {} if self.products is None else {"products": plain_value(self.products)}
         group |= {} if self.variants is None else {"variants": self.variants}
         group |= {} if self.line is None else {"line": self.line.to_dict()}
         group |= {} if self.clip is None else {"clip": plain_value(self.clip)}
+        group |= {} if self.picture_text is None else {"picture_text": plain_value(self.picture_text)}
         group |= {} if self.duplicates is None else {"duplicates": list(self.duplicates)}
         rest: dict[str, Any] = plain_value({"view": self.view, "picture": self.picture, "columns": self.columns})
         return head | scores | rank | group | rest
@@ -117,6 +133,9 @@ class SearchResults(RecordList[SearchResult]):
     snapshot: str  # token of the searched rows: with it, the next page comes from the same ranking, even after writes
     reranker: int | None = None  # version of the reranker that ordered the results; None if not reranked
     withheld: int = 0  # items of this page that were removed or blocked after the snapshot
+    understood: Mapping[str, Any] | None = None  # by rules of the text; None if nothing was understood, else the keys:
+    # text (what is left), colours, minus (lists), min_price, max_price, currency (or None), unmet: ["price"] if no item
+    # passes the price limits, so that they are not applied
 
 
 def locate(uri: str, catalog_dir: str) -> str:

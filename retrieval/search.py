@@ -1,6 +1,7 @@
 """Search: answer queries with ranked items, each with its best-matching view.
 
-queries -> ranking/query_encoding.py   query vectors
+queries -> query_understanding.py      price filter, words to avoid and the text that is left
+        -> ranking/query_encoding.py   query vectors
         -> ranking/part_choice.py      what to compare: items, moments, clips
         -> ranking/candidates.py       rankings, read as far as needed (moment_ranking.py, clip_ranking.py, fusion.py)
         -> page_selection.py           reranking, thresholds, collapse, diversity, offset and k
@@ -19,7 +20,9 @@ from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.line_matches import QueryLines
 from firstsight.retrieval.page_selection import select_page
 from firstsight.retrieval.personalisation import Personaliser
+from firstsight.retrieval.picture_text_matches import find_picture_texts
 from firstsight.retrieval.query import Medium, Query
+from firstsight.retrieval.query_understanding import UnderstoodSearch, understand_search
 from firstsight.retrieval.query_vectors import check_dimensions
 from firstsight.retrieval.ranking.candidates import Ranker
 from firstsight.retrieval.ranking.collapse import choose_collapse
@@ -122,11 +125,16 @@ def make_rankers(
 ) -> list[Ranker | FirstsightError]:
     """Make the ranker of each query, or return the query's error. Arguments and exceptions as for `search_many`."""
     conditions = [_check_query(store, query) for query in queries]
-    valid = [n for n, condition in enumerate(conditions) if not isinstance(condition, FirstsightError)]
+    searches = {
+        n: understand_search(store, queries[n])
+        for n, condition in enumerate(conditions)
+        if not isinstance(condition, FirstsightError)
+    }
+    understood = [search.query for search in searches.values()]
     encoded_queries = dict(
-        zip(valid, encode_queries(store, [queries[n] for n in valid], encoder=encoder, policy=policy), strict=True)
+        zip(searches, encode_queries(store, understood, encoder=encoder, policy=policy), strict=True)
     )
-    cosines = calibration() if valid else None
+    cosines = calibration() if searches else None
     rankers: list[Ranker | FirstsightError] = []
     for n, condition in enumerate(conditions):
         encoded = condition if isinstance(condition, FirstsightError) else encoded_queries[n]
@@ -137,7 +145,7 @@ def make_rankers(
         assert not isinstance(condition, FirstsightError)
         query = encoded.query
         part = choose_part(store, query, clip=len(encoded.frames) > 0)
-        full_condition, hidden_ids = _exclude_hidden(store, query, condition)
+        search, full_condition, hidden_ids = _apply_price_limits(store, searches[n], condition)
         rankers.append(
             Ranker(
                 store=store,
@@ -149,6 +157,7 @@ def make_rankers(
                 background=cosines.background(encoded.medium, "item" if part == "moment" else part),
                 scale=_moment_scale(cosines, encoded.medium) if part == "moment" else None,
                 frames=cosines.background(encoded.medium, "frame") if query.moments else None,
+                understood=search.understood,
             )
         )
     return rankers
@@ -178,9 +187,12 @@ def _answer_queries(
             answers.append(error)
             continue
         reranker = rerankers[n]
-        lines = QueryLines.find(store, valid[n].encoded.query.text, [hit.candidate.item_id for hit in pages[n]])
-        results = tuple(rows.result(valid[n], hit, lines) for hit in pages[n])
-        answers.append(SearchResults(results, snapshot, reranker.version.version if reranker else None))
+        text, ids = valid[n].encoded.query.text, [hit.candidate.item_id for hit in pages[n]]
+        lines = QueryLines.find(store, text, ids)
+        picture_texts = find_picture_texts(store, text, {item_id: rows.items[item_id] for item_id in ids})
+        results = tuple(rows.result(valid[n], hit, lines, picture_texts) for hit in pages[n])
+        version = reranker.version.version if reranker else None
+        answers.append(SearchResults(results, snapshot, version, understood=valid[n].understood))
     return answers
 
 
@@ -193,6 +205,26 @@ def _check_query(store: Store, query: Query) -> str | FirstsightError | None:
         return condition
     except QueryError as error:
         return error
+
+
+def _apply_price_limits(
+    store: Store, search: UnderstoodSearch, condition: str | None
+) -> tuple[UnderstoodSearch, str | None, frozenset[str] | None]:
+    """Add the price limits of a query's text and the exclusion of hidden items to a condition.
+
+    Returns:
+        The search without its price limits if no item passes them; the condition; the hidden ids as for
+        `_exclude_hidden`.
+    """
+    if search.condition is None:
+        return search, *_exclude_hidden(store, search.query, condition)
+    limited = search.condition if condition is None else f"{condition} AND {search.condition}"
+    full_condition, _ = _exclude_hidden(store, search.query, limited)
+    assert full_condition is not None
+    if len(store.items.search().where(full_condition).select(["item_id"]).limit(1).to_arrow()):
+        return search, full_condition, None
+    search = search.without_condition()
+    return search, *_exclude_hidden(store, search.query, condition)
 
 
 def _exclude_hidden(store: Store, query: Query, condition: str | None) -> tuple[str | None, frozenset[str] | None]:

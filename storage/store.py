@@ -16,6 +16,7 @@ from lancedb.table import Table
 from firstsight.errors import StoreError
 from firstsight.storage import tables
 from firstsight.storage.columns import ColumnKind, arrow_type, kind_of_arrow
+from firstsight.storage.facts.view_fact_table import delete_view_facts
 from firstsight.storage.live_pictures import delete_live_pictures
 from firstsight.storage.sets.standby_rows import standby_kept
 from firstsight.storage.sql.conditions import in_chunks, is_in, quote, quote_name
@@ -58,12 +59,15 @@ class Store(TableStore):
 
     def column_kinds(self) -> dict[str, ColumnKind]:
         """Kinds of the catalogue's own columns, by name."""
-        return {f.name: kind_of_arrow(f.type) for f in self.items.schema if f.name not in tables.OWN_COLUMNS}
+        return {
+            field.name: kind_of_arrow(field.type)
+            for field in self.items.schema
+            if field.name not in tables.OWN_COLUMNS and not tables.is_fact_column(field.name)
+        }
 
     def filter_kinds(self) -> dict[str, ColumnKind]:
-        """Kinds of all columns of `items` that filters and results show, by name."""
-        schema = self.items.schema
-        return {f.name: kind_of_arrow(f.type) for f in schema if f.name not in tables.HIDDEN_COLUMNS}
+        """Kinds of all columns of `items` that filters and results show, by name; not those of facts."""
+        return {f.name: kind_of_arrow(f.type) for f in self.items.schema if tables.is_shown_column(f.name)}
 
     def column_states(self) -> list[tuple[str, ColumnKind, int]]:
         """Name, kind and number of items without a value of each column that filters can use.
@@ -212,9 +216,10 @@ class Store(TableStore):
                 self.views.delete(f"{stale} AND NOT ({is_in('view_id', keep)})" if keep else stale)
 
     def delete_views(self, view_ids: Sequence[str]) -> None:
-        """Delete views, with their stored pictures."""
+        """Delete views, with their stored pictures and facts."""
         self.note_changed(view_id.rpartition("#")[0] for view_id in view_ids)
         delete_live_pictures(self, views=view_ids)
+        delete_view_facts(self, views=view_ids)
         for part in in_chunks(view_ids):
             with self._writes():
                 self.views.delete(is_in("view_id", part))
@@ -254,6 +259,7 @@ class Store(TableStore):
             delete_prints(self, part)
             delete_entries_of_items(self, part)
             delete_live_pictures(self, items=part)
+            delete_view_facts(self, items=part)
             for table in (self.failures, self.views, self.items):
                 with self._writes():
                     table.delete(is_in("item_id", part))

@@ -52,6 +52,15 @@ PROJECTION_COLUMN = "sequence_vector"
 CONVERSION_COLUMNS = ("_firstsight_converted", "_firstsight_replaced")
 """Columns of `items` while a column changes its type: its new values, then its old ones (`column_conversion.py`)."""
 
+FACT_PREFIX = "fact_"
+"""Prefix of the columns of `items` with facts (`facts/fact_columns.py`)."""
+
+
+def is_fact_column(name: str) -> bool:
+    """Whether a column of `items` has facts; no column of a catalogue is stored under such a name."""
+    return name.startswith(FACT_PREFIX)
+
+
 OWN_COLUMNS = (
     "item_id",
     "kind",
@@ -79,6 +88,11 @@ HIDDEN_COLUMNS = frozenset(
     {"vector", "digest", "row_digest", "catalog_dir", "indexed_at", "run_id", PROJECTION_COLUMN, *CONVERSION_COLUMNS}
 )
 """Columns of `items` that search results and filters leave out."""
+
+
+def is_shown_column(name: str) -> bool:
+    """Whether results and filters show a column of `items` under its own name; facts have names of their own."""
+    return name not in HIDDEN_COLUMNS and not is_fact_column(name)
 
 
 class FailureRow(TypedDict):

@@ -61,5 +61,7 @@ def test_the_wheel_holds_only_the_package_and_all_its_data(tmp_path: Path) -> No
         "retrieval/pages/templates/contact_sheet.html",
         "retrieval/pages/templates/map_painter.js",
         "retrieval/pages/templates/plots.css",
+        "understanding/colours/shades.csv",
+        "understanding/colours/colour_words.csv",
     ):
         assert f"firstsight/{data}" in names

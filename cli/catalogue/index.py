@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstsight.cli import options, panels
+from firstsight.cli.catalogue.fact_flags import FactFlags
 from firstsight.cli.catalogue.index_flags import CatalogFlags, MediaFlags
 from firstsight.cli.catalogue.index_preview import catalogue_lines, print_preview
 from firstsight.cli.catalogue.index_summary import print_reports
@@ -32,6 +33,7 @@ EXAMPLES = [
     "index lectures/ --frames every:30 --max-frames 240",
     "index --retry",
     "index catalogue.csv --vectors float16 --dimensions 256",
+    "index catalogue.csv --no-colours --languages de,en",
     "index feed.csv --refresh-media --media-cache ~/.cache/shop-media",
 ]
 
@@ -82,6 +84,7 @@ def index(
         ),
     ] = 0.05,
     media: MediaFlags,
+    facts: FactFlags,
     quiet: options.Quiet = False,
     json: options.Json = False,
     encoder: options.EncoderFlags,
@@ -183,6 +186,7 @@ def index(
                 on_progress=show,
                 on_warning=progress.warn,
                 should_stop=interrupt.should_stop,
+                **facts.options(),
             )
             reports = [report]
     print_reports(reports, database.uri, quiet=quiet, as_json=wants_json(json))

@@ -52,6 +52,14 @@ def _summary(report: IndexReport, db: str, quiet: bool) -> Iterator[str]:
             f"{c.failed_media:,} of {c.media:,} media could not be used ({reasons}); "
             f"see: firstsight failures --db {db}; retry: firstsight index --retry --db {db}"
         )
+    if c.failed_facts:
+        yield (
+            f"a fact of {c.failed_facts:,} media could not be found; see: firstsight failures --db {db}; "
+            f"try again: firstsight facts update --db {db}"
+        )
+    if report.lacking_facts:
+        lacking = ", ".join(f"{name} of {n:,} stored items" for name, n in sorted(report.lacking_facts.items()))
+        yield f"not computed yet: {lacking}; compute without encoding: firstsight facts update --db {db}"
     if report.no_media_used:
         columns = ", ".join(unused.column for unused in report.unused_media)
         yield (

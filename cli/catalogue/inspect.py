@@ -41,19 +41,24 @@ def get(
     if output.as_json:
         print_json_lines([item.to_dict(vectors=vectors)])
         return
-    facts = {name: value for name, value in item.to_row().items() if name not in {"vector", "views", "columns"}}
-    facts |= item.columns
-    chosen = output.choose(facts)
+    values = {name: value for name, value in item.to_row().items() if name not in _OTHER_FIELDS}
+    values |= {name if name not in values else f"facts.{name}": value for name, value in item.facts.items()}
+    values |= item.columns
+    chosen = output.choose(values)
     if output.csv:
-        output.print_table(chosen, [[facts[name] for name in chosen]])
+        output.print_table(chosen, [[values[name] for name in chosen]])
         return
-    print_table(["column", "value"], [(name, plain_text(facts[name])) for name in chosen])
+    print_table(["column", "value"], [(name, plain_text(values[name])) for name in chosen])
     if output.columns:
         return
     print_table(
         ["view", "second", "of"],
         [(view.part, clock(view.time_s), view.text or view.uri or item.title) for view in item.views],
     )
+
+
+_OTHER_FIELDS = frozenset({"vector", "views", "columns", "facts"})
+"""Fields of an item that are no single value."""
 
 
 @command(status_app, examples=["status", "status --db shop-db --json", "status --csv > columns.csv"])

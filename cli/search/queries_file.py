@@ -41,7 +41,9 @@ def answer_file(database: Database, path: Path) -> Iterator[dict[str, Any]]:
                     yield head | {"error": str(answer)}
                 else:
                     ranker = {} if answer.reranker is None else {"reranker": answer.reranker}
-                    yield head | {"snapshot": answer.snapshot} | ranker | {"results": [r.to_dict() for r in answer]}
+                    head |= {"snapshot": answer.snapshot} | ranker
+                    head |= {} if answer.understood is None else {"understood": answer.understood}
+                    yield head | {"results": [r.to_dict() for r in answer]}
 
 
 def _parse(number: int, line: str) -> tuple[dict[str, Any], Query | QueryError]:

@@ -31,6 +31,7 @@ SAID = 80
 EXAMPLES = [
     'search "red running shoes"',
     "search --image photo.jpg --kind product -k 5",
+    'search "red running shoes not nike under 50"',
     'search "summer dress" --image a.jpg --image-weight 0.5 --minus floral --minus-image b.jpg',
     "search --item guitar-acoustic --where \"price < 200 AND category = 'music'\"",
     "search SPP6 --mode words",
@@ -73,8 +74,8 @@ def search(
     """Search by text, pictures, videos, items and vectors, alone or together.
 
     Each result names the view that matched: the title, a picture, or a second of a video. The table has a column
-    `said` if a timed text has words of the query, and `clip_at` if videos contain the clip of the query: the second at
-    which it begins.
+    `said` if a timed text has words of the query, `in_picture` if the text of a picture does, and `clip_at` if videos
+    contain the clip of the query: the second at which it begins.
     """
     import firstsight
 
@@ -99,8 +100,13 @@ def search(
             )
         print_message(f"wrote {html}")
     if output.as_json:
-        print_json_lines(result.to_dict() | {"snapshot": results.snapshot} for result in results)
+        understood = {} if results.understood is None else {"understood": results.understood}
+        print_json_lines(result.to_dict() | {"snapshot": results.snapshot} | understood for result in results)
     else:
+        if results.understood is not None:
+            from firstsight.retrieval.query_understanding import describe_understood
+
+            print_message(f"understood: {describe_understood(results.understood)}")
         _print(results, query, output, db)
 
 
@@ -108,6 +114,7 @@ def _print(results: SearchResults, query: Query, output: options.ItemTableFlags,
     by_product = any(r.variants is not None for r in results)
     collapsed = query.collapse not in {None, "none"} and not by_product
     spoken = any(r.line is not None for r in results)
+    pictured = any(r.picture_text is not None for r in results)
     has_clip = any(r.clip is not None for r in results)
     output.print_items(
         db,
@@ -116,6 +123,7 @@ def _print(results: SearchResults, query: Query, output: options.ItemTableFlags,
         + ["variants"] * by_product
         + ["clip_at"] * has_clip
         + ["said"] * spoken
+        + ["in_picture"] * pictured
         + ["moments"] * query.moments,
         [
             (shown(r.score, ".3f"), shown(r.relevance, ".2f"), r.item_id, r.kind, r.title)
@@ -124,11 +132,12 @@ def _print(results: SearchResults, query: Query, output: options.ItemTableFlags,
             + (shown_variants(r.variants),) * by_product
             + (at_tenth(None if r.clip is None else r.clip.offset_s),) * has_clip
             + (_said(r),) * spoken
+            + ("" if r.picture_text is None else r.picture_text.text[:SAID],) * pictured
             + (_moments(r),) * query.moments
             for r in results
         ],
         right=["score", "relevance", "others"],
-        absent=["others", "variants", "clip_at", "said", "moments"],
+        absent=["others", "variants", "clip_at", "said", "in_picture", "moments"],
         empty="nothing matches" if not query.offset else f"no results after the first {query.offset}",
     )
     if not results:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TypedDict
 
 from firstsight.encoders.reduced.reduction import ReductionMethod
 from firstsight.indexer.catalog_report import CatalogPreview
@@ -12,9 +11,10 @@ from firstsight.indexer.columns.catalog_options import CatalogOptions
 from firstsight.indexer.index_report import Counts
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.storage.vector_format import VectorFormat
+from firstsight.understanding.facts.fact_settings import FactOptions
 
 
-class RunOptions(TypedDict, total=False):
+class RunOptions(FactOptions, total=False):
     """The arguments of `firstsight.api.indexing.Indexing.index` that `add` and `retry` have as well."""
 
     root: str | os.PathLike[str] | None

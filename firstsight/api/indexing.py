@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 from firstsight.api.connection import Connection
 from firstsight.api.encoders.standby_encoder import load_standby
 from firstsight.api.encoders.vector_reduction import VectorShape, create_database, require_reduction
+from firstsight.api.facts.run_facts import check_fact_options, store_fact_options
+from firstsight.api.index_inputs import GONE, failed_items, open_catalogue, recorded_name, warn_of_catalogue
 from firstsight.api.index_options import RunOptions
 from firstsight.api.items import Failure, read_failures
 from firstsight.api.models.semantic_ids import assign_ids_to_new_items
@@ -22,11 +23,12 @@ from firstsight.errors import CatalogError
 from firstsight.indexer.catalog import Catalog, catalog_root, check_catalog
 from firstsight.indexer.catalog_report import CatalogPreview, preview_catalog
 from firstsight.indexer.columns.catalog_options import CatalogOptions
+from firstsight.indexer.facts.item_facts import ItemFacts
 from firstsight.indexer.formats.opening import open_source
-from firstsight.indexer.formats.source import MEMORY, STDIN, Source
+from firstsight.indexer.formats.source import Source
 from firstsight.indexer.index_report import Counts, IndexReport
 from firstsight.indexer.index_settings import IndexSettings
-from firstsight.indexer.inputs.input_kinds import CatalogueInput, open_input
+from firstsight.indexer.inputs.input_kinds import CatalogueInput
 from firstsight.indexer.pipeline import IndexRun
 from firstsight.indexer.reindex.standby_writer import StandbyWriter
 from firstsight.indexer.run_recipe import Recipe
@@ -38,17 +40,13 @@ from firstsight.storage.indexes.text_index import check_language, index_texts
 from firstsight.storage.reduction_table import describe_reduction
 from firstsight.storage.store import Store
 from firstsight.storage.vector_format import VectorFormat, check_vector_format
+from firstsight.understanding.facts.fact_settings import FactOptions, read_complete_facts
+from firstsight.understanding.facts.fact_status import count_items_without
 
 if TYPE_CHECKING:
     from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
 
 log = logging.getLogger(__name__)
-
-_GONE = {
-    STDIN: ("standard input, which is gone", "name their catalogue: firstsight index CATALOGUE --retry"),
-    MEMORY: ("rows in memory, which are gone", "pass these rows again: db.retry(rows)"),
-}
-"""Sources that a retry cannot open again, with the remedy."""
 
 
 class Indexing:
@@ -75,6 +73,7 @@ class Indexing:
         on_progress: Callable[[Counts], None] = lambda counts: None,
         on_warning: Callable[[str], None] = lambda warning: None,
         should_stop: Callable[[], bool] = lambda: False,
+        **facts: Unpack[FactOptions],
     ) -> IndexReport:
         """Index a catalogue: encode new and changed items, and leave unchanged ones as they are.
 
@@ -107,6 +106,7 @@ class Indexing:
                 videos, for the files of a folder that are left out, and for values that are left out; the report lists
                 the columns and files too.
             should_stop: called between items; once it returns True, the run finishes and writes the items it has begun.
+            facts: which facts are found in pictures and texts, for this run and all later ones: help(FactOptions).
 
         Returns:
             A report; its `outcome` is "stopped" after a stop by `should_stop`, else "finished".
@@ -116,29 +116,34 @@ class Indexing:
             DatabaseBusyError: another process is still writing after `wait_s`.
             EncoderError: the encoder cannot be loaded, or fails on every input.
             EncoderMismatchError: the database holds another encoder's vectors.
-            QueryError: there is no such format of vectors, or the vectors cannot be reduced: too few titles and
-                pictures (2 for each dimension of the encoder), or a recall below .9.
+            QueryError: there is no such format of vectors, detector or folder of models; or the vectors cannot be
+                reduced: too few titles and pictures (2 for each dimension of the encoder), or a recall below .9.
             StoreError: the database cannot be written, or stores vectors in another format or of other dimensions.
         """
+        check_keywords("index", facts, FactOptions)
         vectors = check_vector_format(vectors) if vectors else None
         existing = self._connection.open_if_exists()
+        check_fact_options(existing, facts)
         if existing is not None:
             existing.require_vector_format(vectors)
             if dimensions is not None:
                 require_reduction(existing, reduce, dimensions)
         elif dimensions is not None:
             check_dimensions(reduce, dimensions, self._connection.encoder.spec.dim)
-        opened = _open_input(source, options, root)
-        recipe = Recipe.of(_recorded_name(source), options, settings, self._connection.policy)
+        opened = open_catalogue(source, options, root)
+        recipe = Recipe.of(recorded_name(source), options, settings, self._connection.policy)
         language = check_language(language) if language else None
         shape = VectorShape(vectors, dimensions, reduce)
         with self._prepare_run(recipe, wait_s, language, opened, shape, should_stop=should_stop) as (store, catalog):
             if on_catalog is not None:  # a preview reads the first items again
                 on_catalog(preview_catalog(catalog))
-            _warn(catalog, on_warning)
-            run = self._make_run(store, catalog, recipe, on_progress=on_progress, should_stop=should_stop)
+            warn_of_catalogue(catalog, on_warning)
+            kinds = store_fact_options(store, facts)
+            run = self._make_run(store, catalog, recipe, kinds, on_progress=on_progress, should_stop=should_stop)
             report = run.run(self._recorded_settings(recipe), prune=prune, warn_duplicates=warn_duplicates)
-            return replace(report, reduction=describe_reduction(store, store.spec.fingerprint))
+            lacking = count_items_without(store, kinds.kinds, read_complete_facts(store))
+            reduction = describe_reduction(store, store.spec.fingerprint)
+            return replace(report, lacking_facts=lacking, reduction=reduction)
 
     def add(self, rows: CatalogueInput, **options: Unpack[RunOptions]) -> IndexReport:
         """Add a few items, or replace items that have the same ids; all other items stay as they are.
@@ -149,7 +154,7 @@ class Indexing:
 
         Args:
             rows: as `source` of `index`.
-            options: root, options, settings, wait_s, on_progress, on_warning and should_stop of `index`.
+            options: root, options, settings, wait_s, on_progress, on_warning, should_stop and facts of `index`.
 
         Returns:
             A report; items whose rows have not changed count as unchanged.
@@ -182,8 +187,8 @@ class Indexing:
             CatalogError: the catalogue cannot be used.
             StoreError: there is a database, and it cannot be read.
         """
-        recipe = Recipe.of(_recorded_name(source), options, None, self._connection.policy)
-        opened = _open_input(source, options, root)
+        recipe = Recipe.of(recorded_name(source), options, None, self._connection.policy)
+        opened = open_catalogue(source, options, root)
         with closing(self._check(self._connection.open_if_exists(), recipe, opened)) as catalog:
             return preview_catalog(catalog)
 
@@ -217,22 +222,25 @@ class Indexing:
             MissingDatabaseError: there is no database.
             DatabaseBusyError, EncoderError, EncoderMismatchError, StoreError: as for `index`.
         """
-        opened = None if source is None else _open_input(source, options, root)
-        failed = self._failed_items()
+        opened = None if source is None else open_catalogue(source, options, root)
+        failed = failed_items(self._connection.open())
         if failed and source is not None:
             item_ids = {item_id for _, ids in failed for item_id in ids}
-            failed = [(Recipe.of(_recorded_name(source), options, settings, self._connection.policy), item_ids)]
+            failed = [(Recipe.of(recorded_name(source), options, settings, self._connection.policy), item_ids)]
         reports: list[IndexReport] = []
         for recipe, item_ids in failed:
             if should_stop():
                 break
-            if recipe.source in _GONE and opened is None:
-                where, remedy = _GONE[recipe.source]
+            if recipe.source in GONE and opened is None:
+                where, remedy = GONE[recipe.source]
                 raise CatalogError(f"{len(item_ids)} failed items came from {where}; {remedy}")
             with self._prepare_run(recipe, wait_s, None, opened, may_convert=False) as (store, catalog):
-                _warn(catalog, on_warning)
+                warn_of_catalogue(catalog, on_warning)
                 run = self._make_run(
-                    store, catalog, recipe, only=item_ids, on_progress=on_progress, should_stop=should_stop
+                    *(store, catalog, recipe, store_fact_options(store, {})),
+                    only=item_ids,
+                    on_progress=on_progress,
+                    should_stop=should_stop,
                 )
                 reports.append(run.run(self._recorded_settings(recipe)))
         return reports
@@ -339,7 +347,9 @@ class Indexing:
         """Settings that a run stores for its repetition."""
         return recipe.to_dict() | {"runtime": getattr(self._connection.encoder, "runtime", "")}
 
-    def _make_run(self, store: Store, catalog: Catalog, recipe: Recipe, **options: Any) -> IndexRun:
+    def _make_run(
+        self, store: Store, catalog: Catalog, recipe: Recipe, facts: ItemFacts | None = None, **options: Any
+    ) -> IndexRun:
         policy = replace(
             self._connection.policy,
             root=catalog_root(catalog),
@@ -356,6 +366,7 @@ class Indexing:
         return IndexRun(
             *(store, self._connection.encoder, catalog, policy, recipe.settings),
             standby=self._standby_writer(store),
+            facts=facts,
             **options,
         )
 
@@ -365,32 +376,3 @@ class Indexing:
         if problem:
             log.warning("%s", problem)
         return StandbyWriter(encoder)
-
-    def _failed_items(self) -> list[tuple[Recipe, set[str]]]:
-        """Group the items with failures by the recipe of their run; frames of a stream cannot be retried."""
-        store = self._connection.open()
-        recipes = {
-            run["run_id"]: json.dumps(run["settings"], sort_keys=True)
-            for run in store.run_rows()
-            if run["settings"].get("kind") != "watch"
-        }
-        failed: dict[str, set[str]] = {}
-        for row in store.failure_rows():
-            if row["run_id"] in recipes:
-                failed.setdefault(recipes[row["run_id"]], set()).add(row["item_id"])
-        return [(Recipe.from_dict(json.loads(recipe)), item_ids) for recipe, item_ids in failed.items()]
-
-
-def _warn(catalog: Catalog, on_warning: Callable[[str], None]) -> None:
-    for note in catalog.notes:
-        on_warning(note)
-    for unused in catalog.media.unused():
-        on_warning(unused.message)
-
-
-def _open_input(source: CatalogueInput, options: CatalogOptions | None, root: str | os.PathLike[str] | None) -> Source:
-    return open_input(source, encoding=(options or CatalogOptions()).encoding, root=root)
-
-
-def _recorded_name(source: CatalogueInput) -> str:
-    return os.fspath(source) if isinstance(source, str | os.PathLike) else MEMORY

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -16,8 +15,11 @@ from firstsight.indexer.columns.column_values import ColumnValue
 from firstsight.media.stored_media import open_address
 from firstsight.records import Record, plain_value
 from firstsight.retrieval.results import locate
+from firstsight.storage.facts.fact_names import facts_of_row
+from firstsight.storage.facts.view_fact_table import read_view_facts
 from firstsight.storage.store import Store
 from firstsight.storage.tables import PICTURE_PARTS, Part
+from firstsight.storage.view_order import view_order
 from firstsight.vectors import Vector
 
 
@@ -37,6 +39,7 @@ class View(Record):
     text: str | None  # of a passage of timed text, one line per line; None for other parts
     line_starts: tuple[float, ...] | None  # second of each line of `text`
     language: str | None  # tag of the passage's language, such as "pt-BR"; None if unknown
+    facts: Mapping[str, Any]  # name -> value, of functions that looked at its picture; None: they could not tell
     vector: Vector = field(compare=False, repr=False)
 
     def to_dict(self, *, vectors: bool = True) -> dict[str, Any]:
@@ -61,6 +64,7 @@ class Item(Record):
     expires_at: datetime | None
     indexed_at: datetime
     columns: Mapping[str, ColumnValue]  # the catalogue's own columns
+    facts: Mapping[str, Any]  # found in pictures and texts, such as {"colour": "red"}; unknown ones are left out
     vector: Vector | None = field(compare=False, repr=False)  # None if nothing of the item could be encoded
     views: tuple[View, ...] = field(repr=False)  # in the order of the catalogue's media
 
@@ -99,16 +103,20 @@ def read_item(store: Store, item_id: str) -> Item:
     if row is None:
         raise QueryError(f"there is no item {item_id!r} in {store.uri}")
     views = []
-    view_rows = store.view_rows([item_id]).select([field.name for field in fields(View)]).to_pylist()
-    for view in sorted(view_rows, key=lambda view: _numbers_by_value(view["view_id"])):
+    stored = [field.name for field in fields(View) if field.name != "facts"]
+    view_rows = store.view_rows([item_id]).select(stored).to_pylist()
+    facts = read_view_facts(store, [item_id])
+    for view in sorted(view_rows, key=lambda view: view_order(view["view_id"])):
         view["fingerprint"] = view["fingerprint"].hex() if view["fingerprint"] else None
         view["uri"] = locate(open_address(view["uri"], store.uri), row["catalog_dir"]) if view["uri"] else None
         view["line_starts"] = view["line_starts"] and tuple(view["line_starts"])
+        view["facts"] = {name: fact["value"] for name, fact in facts.get(view["view_id"], {}).items()}
         view["vector"] = np.asarray(view["vector"], dtype=np.float32)
         views.append(View(**view))
     return Item(
         **{name: row[name] for name in ("item_id", "kind", "title", "text", *TIMES, "indexed_at")},
         columns={name: row[name] for name in store.column_kinds()},
+        facts=facts_of_row(row),
         vector=None if row["vector"] is None else np.asarray(row["vector"], dtype=np.float32),
         views=tuple(views),
     )
@@ -122,7 +130,7 @@ def choose_pictures(store: Store, item_ids: Sequence[str]) -> dict[str, str]:
     """
     views = store.view_rows(item_ids).select(["item_id", "view_id", "part"]).to_pylist()
     shown = [view for view in views if view["part"] in PICTURE_PARTS]
-    shown.sort(key=lambda view: (view["part"] != "image", _numbers_by_value(view["view_id"])), reverse=True)
+    shown.sort(key=lambda view: (view["part"] != "image", view_order(view["view_id"])), reverse=True)
     return {view["item_id"]: view["view_id"] for view in shown}
 
 
@@ -130,8 +138,3 @@ def read_failures(store: Store) -> list[Failure]:
     """Read all failures, sorted by item and address."""
     names = [field.name for field in fields(Failure)]
     return [Failure(**{name: row[name] for name in names}) for row in store.failure_rows()]
-
-
-def _numbers_by_value(view_id: str) -> list[tuple[int, str]]:
-    """Sort key that puts the tenth frame after the second."""
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"([0-9]+)", view_id)]

@@ -194,7 +194,7 @@ def _drop_hidden_results(
     if not query.include_blocked:
         shown -= store.blocked(ids)
     left = tuple(result for result in answer if result.item_id in shown)
-    return SearchResults(left, answer.snapshot, answer.reranker, withheld=len(answer) - len(left))
+    return replace(answer, results=left, withheld=len(answer) - len(left))
 
 
 def _or_raise(answer: SearchResults | FirstsightError) -> SearchResults:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from firstsight.errors import CatalogError
 from firstsight.indexer.columns.catalog_options import KNOWN
 from firstsight.indexer.columns.mapping_text import format_names
+from firstsight.storage.tables import is_fact_column
 
 RESERVED = frozenset(
     {
@@ -53,9 +54,9 @@ class StoredNames:
         return known
 
     def _find(self, name: str) -> str:
-        if name.lower() in RESERVED:
-            raise CatalogError(f"column {name!r} has a name that firstsight reserves; rename it or {_drop(name)}")
         base = _UNUSABLE.sub(lambda part: "" if part.start() == 0 else "_", name).strip()
+        if name.lower() in RESERVED or is_fact_column(base.lower()):
+            raise CatalogError(f"column {name!r} has a name that firstsight reserves; rename it or {_drop(name)}")
         if not base:
             raise CatalogError(
                 f"column {name!r} cannot be stored under this name; rename it or {_drop(name)}. A name needs a "

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -21,6 +21,7 @@ from typing import Literal
 from firstsight.errors import MediaError
 from firstsight.indexer.assembly import FilePrints, LoadedMedium, LoadedPicture, PictureInfo
 from firstsight.indexer.index_settings import IndexSettings
+from firstsight.indexer.media_loading.facts_while_decoding import open_with_facts, sample_with_facts
 from firstsight.indexer.media_loading.fetch_queue import BufferedBytes, FetchQueue
 from firstsight.indexer.media_loading.speech import SpeechRecogniser
 from firstsight.indexer.timed_text.item_texts import LoadedText
@@ -29,7 +30,9 @@ from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.fetch.addresses import host_of
 from firstsight.media.fetch.fetched_media import FetchedMedium, fetch, require_cache
 from firstsight.media.fingerprints import fingerprint
+from firstsight.media.frames.video_frames import Frame
 from firstsight.media.local_files import file_digest
+from firstsight.media.picture_facts import PictureFact
 from firstsight.media.policy import MediaPolicy
 
 USUAL_FRAMES = 16
@@ -68,21 +71,30 @@ class MediaLoader:
         policy: rules and limits for fetches.
         settings: threads and buffer sizes.
         min_side: minimum length of a picture's shorter side after decoding, in pixels.
+        facts: functions to run on the decoded pictures, in the decoding children.
 
     Raises:
         StoreError: the cache folder of the policy cannot be written.
         EncoderError: the transcriber of the settings cannot be loaded.
     """
 
-    def __init__(self, policy: MediaPolicy, settings: IndexSettings, min_side: int) -> None:
+    def __init__(
+        self, policy: MediaPolicy, settings: IndexSettings, min_side: int, facts: Sequence[PictureFact] = ()
+    ) -> None:
         require_cache(policy)
         self._policy = policy
         self._settings = settings
         self._min_side = min_side
+        self._image_facts = [fact for fact in facts if "image" in fact.parts]
+        self._frame_facts = [fact for fact in facts if "frame" in fact.parts]
         self._decoders = ThreadPoolExecutor(settings.decode_threads, "firstsight-decode")
         workers, timeout_s, max_pixels = settings.decode_threads, policy.timeout_s, policy.max_pixels
-        self._images = PictureDecoder(workers=workers, timeout_s=timeout_s, max_pixels=max_pixels)
-        self._videos = VideoSampler(workers=workers, timeout_s=timeout_s, max_pixels=max_pixels)
+        self._images = PictureDecoder(
+            workers=workers, timeout_s=timeout_s, max_pixels=max_pixels, facts=self._image_facts
+        )
+        self._videos = VideoSampler(
+            workers=workers, timeout_s=timeout_s, max_pixels=max_pixels, facts=self._frame_facts
+        )
         self._speech = SpeechRecogniser(settings.transcriber, policy) if settings.transcriber else None
         self._fetches = FetchQueue[_QueuedJob](
             self._fetch,
@@ -235,29 +247,42 @@ class MediaLoader:
     def _open_picture(self, job: MediaJob, fetched: FetchedMedium) -> LoadedMedium:
         data = fetched.read()
         job.stage = "decode"
-        picture = self._images.open(data, min_side=self._min_side)
+        picture, facts = open_with_facts(self._images, data, self._image_facts, self._min_side)
         info = PictureInfo(job.uri, fingerprint=fingerprint(picture), version=fetched.version or None)
-        return LoadedMedium([LoadedPicture(picture, info)])
+        return LoadedMedium([LoadedPicture(picture, info, facts)])
 
     def _sample(self, job: MediaJob, fetched: FetchedMedium) -> LoadedMedium:
         path = fetched.path()
         job.stage = "decode"
         if job.times_s is not None:
-            frames = self._videos.frames_at(path, job.times_s, min_side=self._min_side)
-            return LoadedMedium([LoadedPicture(f.picture, PictureInfo(job.uri, f.time_s)) for f in frames])
+            times_s = job.times_s
+            frames = sample_with_facts(
+                lambda facts: self._videos.frames_at(path, times_s, min_side=self._min_side, facts=facts),
+                self._frame_facts,
+            )
+            return LoadedMedium([LoadedPicture(f.picture, PictureInfo(job.uri, f.time_s), f.facts) for f in frames])
         rule, max_frames = str(self._settings.frames), self._settings.max_frames
-        sampled = self._videos.sample_with_prints(path, rule=rule, max_frames=max_frames, min_side=self._min_side)
+        prints = None
+
+        def sample(facts: Sequence[PictureFact]) -> list[Frame]:
+            nonlocal prints
+            sampled = self._videos.sample_with_prints(
+                path, rule=rule, max_frames=max_frames, min_side=self._min_side, facts=facts
+            )
+            prints = sampled.prints
+            return sampled.frames
+
+        frames = sample_with_facts(sample, self._frame_facts)
         if self._speech is not None:
             job.speech = self._speech.recognise(path, job.uri)
         version = fetched.version or None
         pictures = [
             LoadedPicture(
-                f.picture, PictureInfo(job.uri, f.time_s, f.start_s, f.end_s, fingerprint(f.picture), version)
+                f.picture, PictureInfo(job.uri, f.time_s, f.start_s, f.end_s, fingerprint(f.picture), version), f.facts
             )
-            for f in sampled.frames
+            for f in frames
         ]
-        prints = None if sampled.prints is None else FilePrints(file_digest(path), sampled.prints)
-        return LoadedMedium(pictures, prints)
+        return LoadedMedium(pictures, None if prints is None else FilePrints(file_digest(path), prints))
 
     def _estimate_pictures(self, job: MediaJob) -> int:
         """Estimate the number of pictures of a job."""

@@ -18,6 +18,7 @@ from firstsight.errors import MediaError
 from firstsight.indexer.assembly import FilePrints, LoadedMedium, LoadedPicture, PendingItem, PictureInfo
 from firstsight.indexer.media_loading.media_loader import MediaJob
 from firstsight.indexer.timed_text.item_texts import LoadedText
+from firstsight.media.picture_facts import FoundFacts
 
 KEPT_BYTES: Final = 32 * 2**20
 """Memory for encoded media that later items may use: about 14,000 pictures with vectors of 384 numbers."""
@@ -49,6 +50,7 @@ class EncodedPicture:
     vector: Vector
     info: PictureInfo
     standby: Vector | None = None  # by the encoder of the vector set that is not in force
+    facts: FoundFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ class EncodedMedium:
     def memory_bytes(self) -> int:
         """Estimated bytes of memory in use."""
         vectors = sum(p.vector.nbytes + (0 if p.standby is None else p.standby.nbytes) for p in self.pictures)
-        pictures = vectors + _PICTURE_BYTES * len(self.pictures)
+        facts = sum(0 if p.facts is None else p.facts.memory_bytes for p in self.pictures)
+        pictures = vectors + facts + _PICTURE_BYTES * len(self.pictures)
         spoken = sum(_PICTURE_BYTES + len(passage.text) for passage in self.speech.passages) if self.speech else 0
         return _MEDIUM_BYTES + pictures + spoken + (self.prints.memory_bytes if self.prints else 0)
 
@@ -154,7 +157,7 @@ class SharedMedia:
         else:
             # a copy: a row of a batch would keep the vectors of the whole batch in memory
             other = None if standby is None else standby.copy()
-            progress.pictures.append(EncodedPicture(index, outcome.copy(), loaded.info, other))
+            progress.pictures.append(EncodedPicture(index, outcome.copy(), loaded.info, other, loaded.facts))
         progress.unencoded -= 1
         if not progress.unencoded:
             self._complete(job)

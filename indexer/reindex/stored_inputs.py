@@ -12,8 +12,11 @@ from PIL.Image import Image
 
 from firstsight.errors import MediaError
 from firstsight.indexer.index_settings import DEFAULT_WEIGHTS, IndexSettings
+from firstsight.indexer.media_loading.facts_while_decoding import open_with_facts
 from firstsight.indexer.media_loading.media_loader import MediaJob, MediaLoader
 from firstsight.indexer.timed_text.passages import in_one_line
+from firstsight.media.decode.picture_decoder import PictureDecoder
+from firstsight.media.picture_facts import FoundFacts, PictureFact
 from firstsight.media.pictures import open_picture
 from firstsight.media.policy import MediaPolicy
 from firstsight.media.stored_media import media_location
@@ -91,32 +94,50 @@ class StoredPictures:
         policy: limits of fetches and decoders.
         min_side: minimum length of a picture's shorter side, in pixels.
         decode_threads: pictures and videos that are decoded at once.
+        facts: functions to run on the pictures.
     """
 
-    def __init__(self, store: Store, policy: MediaPolicy, min_side: int, decode_threads: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        policy: MediaPolicy,
+        min_side: int,
+        decode_threads: int,
+        facts: Sequence[PictureFact] = (),
+    ) -> None:
+        self._facts = facts
         self._store = store
         self._policy = policy
         self._min_side = min_side
         self._settings = IndexSettings(decode_threads=decode_threads)
         self._loaders: dict[tuple[str, bool, bool], MediaLoader] = {}
         self._open = ExitStack()
+        self._live: PictureDecoder | None = None
 
     def __enter__(self) -> StoredPictures:
         return self
 
     def __exit__(self, *error: Any) -> None:
+        if self._live is not None:
+            self._live.close()
         self._open.__exit__(*error)
 
     def load(
         self, items: Sequence[StoredItem], permissions: Mapping[str, RunPermissions]
     ) -> Iterator[tuple[list[Row], Image | MediaError]]:
         """Yield each picture or frame with the views that show it, or with the reason why it cannot be opened."""
+        return ((views, picture) for views, picture, _ in self.load_with_facts(items, permissions))
+
+    def load_with_facts(
+        self, items: Sequence[StoredItem], permissions: Mapping[str, RunPermissions]
+    ) -> Iterator[tuple[list[Row], Image | MediaError, FoundFacts | None]]:
+        """As `load`, with the facts of each picture."""
         shown = [(item, view) for item in items for view in item.views if view["part"] in ("image", "frame")]
         live = read_live_pictures(self._store, [view["view_id"] for _, view in shown])
         groups: dict[tuple[str, bool, bool], dict[tuple[str, str], list[Row]]] = {}
         for item, view in shown:
             if LIVE_PART in view["view_id"]:
-                yield [view], self._open_live(live.get(view["view_id"]), view)
+                yield [view], *self._open_live(live.get(view["view_id"]), view)
                 continue
             allowed = permissions.get(item.row["run_id"], RunPermissions())
             where = (item.row["catalog_dir"], allowed.allow_private, allowed.allow_anywhere)
@@ -127,7 +148,7 @@ class StoredPictures:
 
     def _load_media(
         self, loader: MediaLoader, media: Mapping[tuple[str, str], list[Row]]
-    ) -> Iterator[tuple[list[Row], Image | MediaError]]:
+    ) -> Iterator[tuple[list[Row], Image | MediaError, FoundFacts | None]]:
         jobs: dict[MediaJob, list[list[Row]]] = {}  # the views of each picture of a job
         for (kind, uri), views in media.items():
             at: dict[float | None, list[Row]] = {}
@@ -140,18 +161,28 @@ class StoredPictures:
         for job, loaded in loader.load_ahead(list(jobs)):
             if isinstance(loaded, MediaError):
                 for views in jobs[job]:
-                    yield views, loaded
+                    yield views, loaded, None
             else:
                 for views, picture in zip(jobs[job], loaded.pictures, strict=True):
-                    yield views, picture.picture
+                    yield views, picture.picture, picture.facts
 
-    def _open_live(self, jpeg: bytes | None, view: Row) -> Image | MediaError:
+    def _open_live(self, jpeg: bytes | None, view: Row) -> tuple[Image | MediaError, FoundFacts | None]:
         if jpeg is None:
-            return MediaError("missing", f"the frame {view['view_id']} of a live stream is stored nowhere")
+            return MediaError("missing", f"the frame {view['view_id']} of a live stream is stored nowhere"), None
         try:
-            return open_picture(jpeg, max_pixels=self._policy.max_pixels)
+            functions = [fact for fact in self._facts if "frame" in fact.parts]
+            if not functions:
+                return open_picture(jpeg, max_pixels=self._policy.max_pixels), None
+            return open_with_facts(self._live_decoder(), jpeg, functions, self._min_side)
         except MediaError as error:
-            return error
+            return error, None
+
+    def _live_decoder(self) -> PictureDecoder:
+        if self._live is None:
+            self._live = PictureDecoder(
+                workers=1, timeout_s=self._policy.timeout_s, max_pixels=self._policy.max_pixels, facts=self._facts
+            )
+        return self._live
 
     def _loader(self, where: tuple[str, bool, bool]) -> MediaLoader:
         """The loader for items of one catalogue folder; each has decoders of its own, so few are kept."""
@@ -167,6 +198,6 @@ class StoredPictures:
                 allow_private=self._policy.allow_private or allow_private,
                 allow_anywhere=self._policy.allow_anywhere or allow_anywhere,
             )
-            loader = MediaLoader(policy, self._settings, min_side=self._min_side)
+            loader = MediaLoader(policy, self._settings, self._min_side, self._facts)
             self._loaders[where] = self._open.enter_context(loader)
         return self._loaders[where]

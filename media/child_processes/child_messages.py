@@ -65,6 +65,30 @@ def raise_failure(header: Header) -> None:
         raise MediaError(reason if reason in FAILURE_REASONS else "crashed", str(header.get("message")))
 
 
+def encode_facts(found: Sequence[object]) -> bytes:
+    """Facts of pictures as the end of an answer's body; its header has their length in bytes as `facts`."""
+    return json.dumps(found).encode("ascii")
+
+
+def decode_facts(header: Header, body: memoryview) -> list[Any]:
+    """Facts of an answer, for each of its pictures.
+
+    Raises:
+        KeyError, TypeError, ValueError: the answer has none, or they are broken.
+    """
+    length = int(header["facts"])
+    if not 0 < length <= len(body):
+        raise ValueError(f"{length} bytes of facts in a body of {len(body)}")
+    found = json.loads(bytes(body[len(body) - length :]), parse_constant=_refuse_constant)
+    if not isinstance(found, list):
+        raise ValueError("the facts of an answer are no list")
+    return found
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"a fact has the number {name}")
+
+
 def _exactly(stream: IO[bytes], length: int) -> bytes:
     data = stream.read(length)
     if len(data) < length:

@@ -11,6 +11,7 @@ from typing import ClassVar, Final, Self, TypeVar
 from firstsight.errors import MediaError
 from firstsight.media.child_processes import child_messages
 from firstsight.media.child_processes.child_process import ChildDiedError, ChildHungError, ChildProcess
+from firstsight.media.picture_facts import FoundFacts, PictureFact, read_found
 from firstsight.media.policy import DEFAULT_MAX_PIXELS
 
 DEFAULT_MEMORY_BYTES: Final = 3 * 2**30
@@ -119,6 +120,7 @@ class PooledDecoder:
         files_per_child: number of files after which a child is replaced, because decoders leak memory; None for the
             default of the decoder.
         command: command to start instead of the decoding child, for tests; it must use `child_messages`.
+        facts: functions that will run in the children; some need a new child after fewer files.
 
     Raises:
         ValueError: `workers` is below 1.
@@ -135,13 +137,14 @@ class PooledDecoder:
         max_pixels: int = DEFAULT_MAX_PIXELS,
         files_per_child: int | None = None,
         command: Sequence[str] | None = None,
+        facts: Sequence[PictureFact] = (),
     ) -> None:
         self._max_pixels = max_pixels
         self._pool = DecodingPool(
             workers=workers,
             timeout_s=timeout_s,
             memory_bytes=memory_bytes,
-            files_per_child=files_per_child or self._FILES_PER_CHILD,
+            files_per_child=fewest_files(facts, files_per_child or self._FILES_PER_CHILD),
             command=command,
         )
 
@@ -161,6 +164,26 @@ class PooledDecoder:
     def child_pids(self) -> list[int]:
         """Process ids of the running children; empty before the first file."""
         return self._pool.child_pids
+
+
+def unpack_facts(
+    header: child_messages.Header, body: memoryview, facts: Sequence[PictureFact], pictures: int = 1
+) -> list[FoundFacts]:
+    """Read the facts at the end of an answer, for each of its pictures.
+
+    Raises:
+        KeyError, TypeError, ValueError: the answer is broken.
+    """
+    found = child_messages.decode_facts(header, body)
+    if len(found) != pictures:
+        raise ValueError(f"facts of {len(found)} pictures for {pictures}")
+    names = [fact.name for fact in facts]
+    return [read_found(of_picture, names, int(header["facts"]) // max(1, pictures)) for of_picture in found]
+
+
+def fewest_files(facts: Sequence[PictureFact], default: int) -> int:
+    """Number of files after which a child is replaced that runs these functions; at most `default`."""
+    return min([default, *(fact.files_per_child for fact in facts if fact.files_per_child is not None)])
 
 
 class _Slot:

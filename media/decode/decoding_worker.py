@@ -23,7 +23,8 @@ from firstsight.media.child_processes.child_limits import (
     limit_time,
 )
 from firstsight.media.child_processes.child_process import SHARED_LENGTH, SHARED_MEMORY, WORKING
-from firstsight.media.pictures import open_picture
+from firstsight.media.decode.fact_functions import FactFunctions
+from firstsight.media.pictures import open_picture, open_picture_at_sizes
 
 _GRACE_S: Final = 5.0
 _REPORT_S: Final = 1.0
@@ -80,14 +81,25 @@ def _answer(
     try:
         if "sound_from" in request:
             return _sound(request)
-        return _picture(request, body) if request.get("picture") else _video(request, working)
+        return _picture(request, body, working) if request.get("picture") else _video(request, working)
     except (MediaError, MemoryError) as error:
         return child_messages.failure_header(error, request.get("path", "the picture"), "make it smaller"), []
 
 
-def _picture(request: child_messages.Header, body: bytes) -> tuple[child_messages.Header, list[bytes]]:
-    picture = open_picture(request.get("path", body), min_side=request["min_side"], max_pixels=request["max_pixels"])
-    return {"size": picture.size}, [picture.tobytes()]
+def _picture(
+    request: child_messages.Header, body: bytes, working: Callable[[], None]
+) -> tuple[child_messages.Header, list[bytes]]:
+    source, min_side, max_pixels = request.get("path", body), request["min_side"], request["max_pixels"]
+    functions = FactFunctions(request.get("facts", ()), working)
+    if not functions:
+        picture = open_picture(source, min_side=min_side, max_pixels=max_pixels)
+        return {"size": picture.size}, [picture.tobytes()]
+    min_sides = functions.min_sides
+    opened = open_picture_at_sizes(source, [min_side, *min_sides], max_pixels=max_pixels)
+    picture, *others = opened.pictures
+    found = functions.find(dict(zip(min_sides, others, strict=True)), opened.size, "image")
+    encoded = child_messages.encode_facts([found])
+    return {"size": picture.size, "facts": len(encoded)}, [picture.tobytes(), encoded]
 
 
 def _video(request: child_messages.Header, working: Callable[[], None]) -> tuple[child_messages.Header, list[bytes]]:

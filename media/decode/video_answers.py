@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from firstsight.errors import MediaError
 from firstsight.media.child_processes import child_messages
+from firstsight.media.decode.fact_functions import FactFunctions
+from firstsight.media.decode.fact_reader import FactReader, facts_of
 from firstsight.media.decode.sound_decoder import read_sound
 from firstsight.media.decode.video_decoders import decode
 from firstsight.media.frames.frame_rules import FrameRule
@@ -29,30 +31,40 @@ def answer_video(
 
     With `prints`, the answer has fingerprints too. `auto` makes them in its own scan of the video; any other rule
     decodes its frames and then scans the video. With `crops`, a short video is decoded once more for the codes of
-    crops.
+    crops. With `facts`, functions run on each selected frame.
 
     Args:
         working: called often during a scan.
 
     Returns:
-        Header and body: the pixels of the frames, then the codes.
+        Header and body: the pixels of the frames, the codes, then the facts.
 
     Raises:
         MediaError: the file cannot be decoded.
     """
-    work = _VideoWork(Path(request["path"]), request["min_side"], request["max_pixels"], working)
+    functions = FactFunctions(request.get("facts", ()), working)
+    work = _VideoWork(Path(request["path"]), request["min_side"], request["max_pixels"], working, functions)
+    frames, prints = _frames_and_prints(request, work)
+    header, body = _answer(frames, prints)
+    if not functions:
+        return header, body
+    encoded = child_messages.encode_facts([facts_of(frame) for frame in frames])
+    return {**header, "facts": len(encoded)}, [*body, encoded]
+
+
+def _frames_and_prints(request: child_messages.Header, work: _VideoWork) -> tuple[list[Frame], VideoPrints | None]:
     if "at_s" in request:
-        return _answer(work.frames_at(request["at_s"]), None)
+        return work.frames_at(request["at_s"]), None
     rule = FrameRule.parse(request["rule"], max_frames=request["max_frames"]) if "rule" in request else None
     if rule is None:
-        return _answer([], work.scan(1)[1])
+        return [], work.prints()
     if rule.kind == "auto":
         frames, prints = work.scan(rule.frame_limit, with_prints=request["prints"])
         if prints is not None and request.get("crops"):
             prints = replace(prints, crops=work.crops())
-        return _answer(frames, prints)
+        return frames, prints
     frames = work.choose(rule)
-    return _answer(frames, work.scan(1)[1] if request["prints"] else None)
+    return frames, work.prints() if request["prints"] else None
 
 
 @dataclass(frozen=True)
@@ -63,9 +75,11 @@ class _VideoWork:
     min_side: int | None
     max_pixels: int
     working: Callable[[], None]
+    functions: FactFunctions
 
     def frames_at(self, seconds: Sequence[float]) -> list[Frame]:
         def nearest(reader: VideoReader) -> list[Frame]:
+            reader = self._with_facts(reader)
             times = reader.times
             indices = [int(abs(times - second).argmin()) for second in seconds]
             ascending = sorted(set(indices))
@@ -75,9 +89,17 @@ class _VideoWork:
         return decode(self.path, nearest, max_pixels=self.max_pixels)
 
     def choose(self, rule: FrameRule) -> list[Frame]:
-        return decode(
-            self.path, lambda reader: choose_frames(reader, rule, min_side=self.min_side), max_pixels=self.max_pixels
-        )
+        def chosen(reader: VideoReader) -> list[Frame]:
+            return choose_frames(self._with_facts(reader), rule, min_side=self.min_side)
+
+        return decode(self.path, chosen, max_pixels=self.max_pixels)
+
+    def prints(self) -> VideoPrints | None:
+        """Scan the video for its fingerprints alone."""
+        return replace(self, functions=FactFunctions((), self.working)).scan(1)[1]
+
+    def _with_facts(self, reader: VideoReader) -> VideoReader:
+        return FactReader(reader, self.functions) if self.functions else reader
 
     def scan(self, limit: int, *, with_prints: bool = True) -> tuple[list[Frame], VideoPrints | None]:
         """Scan the video: at most `limit` frames by `auto`, and its fingerprints."""
@@ -90,7 +112,7 @@ class _VideoWork:
                 if maker is not None:
                     maker.add(frame, starts_shot)
 
-            frames = scan_shots(reader, limit=limit, min_side=self.min_side, on_scan=on_scan)
+            frames = scan_shots(self._with_facts(reader), limit=limit, min_side=self.min_side, on_scan=on_scan)
             duration_s = max(reader.duration_s, float(reader.times[-1]))
             return frames, None if maker is None else maker.finish(duration_s)
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
 from firstsight.media.child_processes import child_messages
-from firstsight.media.child_processes.decoding_pool import PooledDecoder
+from firstsight.media.child_processes.decoding_pool import PooledDecoder, unpack_facts
 from firstsight.media.fingerprints import FINGERPRINT_BYTES
 from firstsight.media.frames.frame_rules import DEFAULT_MAX_FRAMES, FrameRule
 from firstsight.media.frames.video_frames import Frame
+from firstsight.media.picture_facts import PictureFact
 from firstsight.media.sound_prints import as_sound_codes
 from firstsight.media.video_prints import REGIONS, VideoPrints, as_codes
 
@@ -75,17 +76,23 @@ class VideoSampler(PooledDecoder):
         max_frames: int,
         min_side: int | None = None,
         crops: bool = False,
+        facts: Sequence[PictureFact] = (),
     ) -> SampledVideo:
         """Decode frames of a video by a rule, and make its fingerprints. With the rule auto it is decoded once.
 
         Args:
             crops: with the rule auto, also make the codes of crops of a short video. It is decoded once more.
+            facts: functions to run on each frame, for `Frame.facts`.
 
         The other arguments and the errors are those of `sample`.
         """
         frame_rule = FrameRule.parse(rule, max_frames=max_frames)
         return self._decode(
-            path, min_side, rule=str(frame_rule), max_frames=frame_rule.max_frames, prints=True, crops=crops
+            *(path, min_side, facts),
+            rule=str(frame_rule),
+            max_frames=frame_rule.max_frames,
+            prints=True,
+            crops=crops,
         )
 
     def prints(self, path: str | os.PathLike[str]) -> VideoPrints:
@@ -102,7 +109,12 @@ class VideoSampler(PooledDecoder):
         return self.frames_at(path, [time_s], min_side=min_side)[0]
 
     def frames_at(
-        self, path: str | os.PathLike[str], times_s: Sequence[float], *, min_side: int | None = None
+        self,
+        path: str | os.PathLike[str],
+        times_s: Sequence[float],
+        *,
+        min_side: int | None = None,
+        facts: Sequence[PictureFact] = (),
     ) -> list[Frame]:
         """Decode the frames with the presentation times nearest to these seconds, in one pass over the file.
 
@@ -110,14 +122,28 @@ class VideoSampler(PooledDecoder):
             One frame for each time, in the order of the times. The other arguments and the errors are those of
             `sample`.
         """
-        return self._decode(path, min_side, at_s=list(times_s)).frames
+        return self._decode(path, min_side, facts, at_s=list(times_s)).frames
 
     def _decode(
-        self, path: str | os.PathLike[str], min_side: int | None, **selection: float | str | list[float]
+        self,
+        path: str | os.PathLike[str],
+        min_side: int | None,
+        facts: Sequence[PictureFact] = (),
+        **selection: float | str | list[float],
     ) -> SampledVideo:
         name = os.path.abspath(path)
-        request = {"path": name, "min_side": min_side, "max_pixels": self._max_pixels, **selection}
-        return self._pool.ask(request, name, _unpack)
+        request: child_messages.Header = {"path": name, "min_side": min_side, "max_pixels": self._max_pixels}
+        if not facts:
+            return self._pool.ask({**request, **selection}, name, _unpack)
+
+        def unpack(header: child_messages.Header, body: memoryview) -> SampledVideo:
+            sampled = _unpack(header, body)
+            found = unpack_facts(header, body, facts, len(sampled.frames))
+            frames = [replace(frame, facts=of_frame) for frame, of_frame in zip(sampled.frames, found, strict=True)]
+            return replace(sampled, frames=frames)
+
+        request["facts"] = [fact.to_request() for fact in facts]
+        return self._pool.ask({**request, **selection}, name, unpack)
 
 
 def _unpack(header: child_messages.Header, body: memoryview) -> SampledVideo:

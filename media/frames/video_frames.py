@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
+from firstsight.media.picture_facts import FoundFacts
+
 TICKS_PER_S: Final = 2
 """Looks at a video in each second of a scan. Tick n is at second n / TICKS_PER_S."""
 
@@ -32,6 +34,7 @@ class Frame:
     picture: Image  # RGB, upright
     start_s: float | None = None  # start of its shot; None if no shots were detected
     end_s: float | None = None  # end of its shot
+    facts: FoundFacts | None = None  # None: none were requested
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from firstsight.errors import QueryError
 from firstsight.recommend.evaluation.measures import cluster_bootstrap
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.records import Record
+from firstsight.storage.facts.fact_columns import column_or_fact
 from firstsight.storage.store import Store
 
 MAX_GROUPS = 20
@@ -264,20 +265,23 @@ def read_item_groups(store: Store, space: ItemSpace, columns: Sequence[str] | No
     Args:
         store: the database.
         space: its items.
-        columns: names of columns; by default `seller`, if the catalogue has it.
+        columns: names of columns, or of facts such as `language`; by default `seller`, if the catalogue has it.
 
     Raises:
         QueryError: the catalogue has no such column.
     """
     known = sorted(store.column_kinds())
+    stored = {column: column_or_fact(store.items.schema.names, column) for column in columns or ()}
     for column in columns or ():
-        if column not in known and column != KIND:
+        if column != KIND and stored[column] is None:
             raise QueryError(
                 f"there is no column {column!r} to measure exposure by; the catalogue has {', '.join(known) or 'none'}"
             )
     chosen = [SELLER] * (SELLER in known) if columns is None else [name for name in columns if name != KIND]
     kinds = [ItemGroups.by_value(KIND, space.kinds.tolist())] * (len(set(space.kinds.tolist())) > 1)
-    return kinds + [ItemGroups.by_value(name, _values(store, space, name)) for name in dict.fromkeys(chosen)]
+    return kinds + [
+        ItemGroups.by_value(name, _values(store, space, stored.get(name) or name)) for name in dict.fromkeys(chosen)
+    ]
 
 
 def _values(store: Store, space: ItemSpace, column: str) -> list[object]:

@@ -34,7 +34,7 @@ from firstsight.retrieval.reranker_store import RerankerVersion
 from firstsight.retrieval.results import locate
 from firstsight.storage.indexes.vector_index import vectors_of_column
 from firstsight.storage.store import Store
-from firstsight.storage.tables import HIDDEN_COLUMNS
+from firstsight.storage.tables import is_shown_column
 
 BATCH = 10_000
 """Number of views compared at once."""
@@ -230,7 +230,7 @@ def nearest_by_views(
 
 
 def _group_columns(store: Store, names: Sequence[str] | None) -> list[str]:
-    existing = [name for name in store.items.schema.names if name not in HIDDEN_COLUMNS]
+    existing = [name for name in store.items.schema.names if is_shown_column(name)]
     if names is None:
         lower = {name.lower(): name for name in existing}
         guessed = [next((lower[name] for name in group if name in lower), None) for group in GUESSED_COLUMNS]

@@ -55,7 +55,9 @@ def _card(result: SearchResult, policy: MediaPolicy, sampler: VideoSampler) -> d
         except MediaError as error:
             problem = str(error)
     columns = {
-        name: value for name, value in result.columns.items() if name not in BUILT_IN_COLUMNS and value is not None
+        name: value
+        for name, value in result.columns.items()
+        if name not in BUILT_IN_COLUMNS and value is not None and not isinstance(value, dict)  # facts
     }
     return {
         "result": result,

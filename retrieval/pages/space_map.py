@@ -22,7 +22,7 @@ from firstsight.records import Record
 from firstsight.retrieval.pages.map_colouring import Colouring, make_colourings, short_text
 from firstsight.retrieval.results import locate
 from firstsight.storage.store import Store
-from firstsight.storage.tables import HIDDEN_COLUMNS, PICTURE_PARTS
+from firstsight.storage.tables import PICTURE_PARTS, is_shown_column
 
 Method = Literal["pca", "tsne", "umap"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -37,7 +37,7 @@ ONE_THREAD = 5_000
 """Number of points up to which t-SNE uses one thread. Several threads wait for each other a thousand times. On a busy
 machine this is slow: 75 points took 9.8 s instead of 0.4 s, with the same result."""
 
-HIDDEN_FIELDS = HIDDEN_COLUMNS | {"item_id", "title", "text"}
+HIDDEN_FIELDS = frozenset({"item_id", "title", "text"})
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def space_map(
         raise QueryError(f"method {method!r} is not one of {', '.join(METHODS)}")
     if not 1 <= sample <= MAX_POINTS:
         raise QueryError(f"the sample must be between 1 and {MAX_POINTS}, not {sample}")
-    names = [name for name in store.items.schema.names if name not in HIDDEN_FIELDS]
+    names = [name for name in store.items.schema.names if is_shown_column(name) and name not in HIDDEN_FIELDS]
     if color_by is not None and color_by not in names:
         raise QueryError(f"--color-by {color_by!r} is no column to colour by; give {', '.join(names)}")
     item_ids, total = _sample_items(store, sample, seed)

@@ -16,6 +16,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,7 @@ class Ranker(ItemReader):
     background: RandomPairCosines  # of the compared part
     scale: MomentScale | None = None  # with part moment
     frames: RandomPairCosines | None = None  # of frames, if the query asks for moments
+    understood: Mapping[str, Any] | None = None  # of the query's text, for the answer
 
     def rank(self, need: int) -> FetchGenerator[CandidateRanking]:
         """Rank at least `need` items, or all items if there are fewer.

@@ -6,6 +6,7 @@ LanceDB refuses most of them in its own terms. Some, such as `NOT price < 50`, i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from sqlglot import exp
 
@@ -14,25 +15,29 @@ from firstsight.storage.columns import OWN_KINDS, ColumnKind, reinterpret, types
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Between, exp.In)
 
 
-def explain_type_mismatch(tree: exp.Expr, kinds: Mapping[str, ColumnKind]) -> str | None:
+def explain_type_mismatch(
+    tree: exp.Expr, kinds: Mapping[str, ColumnKind], facts: Mapping[str, ColumnKind] = MappingProxyType({})
+) -> str | None:
     """Find the first comparison of a column with a value of another type.
 
     Args:
         tree: a parsed condition.
         kinds: types of all columns that filters can use, by name.
+        facts: types of facts, by name, such as `colours.red`.
 
     Returns:
         A clause about the column, its type and what to do; None if all types agree.
     """
+    kinds = {**facts, **kinds}
     by_lower = {name.lower(): name for name in kinds}  # LanceDB finds a plain name in any case
     for node in tree.find_all(*_COMPARISONS):
         sides = list(_sides(node))
-        columns = [by_lower[side.name.lower()] for side in sides if _is_column(side) and side.name.lower() in by_lower]
+        columns = [by_lower[name] for name in map(_column_name, sides) if name in by_lower]
         for name in columns:
             for side in sides:
                 kind = _literal_kind(side)
                 if kind is not None and kind != kinds[name]:
-                    return _explain(name, kinds[name], kind, side)
+                    return _explain(name, kinds[name], kind, side, is_fact=name in facts)
     return None
 
 
@@ -42,8 +47,8 @@ def _sides(node: exp.Expr) -> Iterator[exp.Expr]:
             yield part.unnest()
 
 
-def _is_column(node: exp.Expr) -> bool:
-    return isinstance(node, exp.Column) and not node.table
+def _column_name(node: exp.Expr) -> str | None:
+    return ".".join(part.name for part in node.parts).lower() if isinstance(node, exp.Column) else None
 
 
 def _literal_kind(node: exp.Expr) -> ColumnKind | None:
@@ -56,7 +61,7 @@ def _literal_kind(node: exp.Expr) -> ColumnKind | None:
     return None
 
 
-def _explain(name: str, stored: ColumnKind, literal: ColumnKind, node: exp.Expr) -> str:
+def _explain(name: str, stored: ColumnKind, literal: ColumnKind, node: exp.Expr, *, is_fact: bool) -> str:
     value = node.sql()
     problem = f"compares {name!r} with {value[:40]}, but {name!r} is a {stored} column"
     remedy = {
@@ -66,6 +71,6 @@ def _explain(name: str, stored: ColumnKind, literal: ColumnKind, node: exp.Expr)
         "time": "write times as timestamp '2026-05-01 12:00:00'",
     }[stored]
     fits = literal == "text" and isinstance(node, exp.Literal) and reinterpret(node.name, stored) is not None
-    if name in OWN_KINDS or fits or stored == "time":
+    if is_fact or name in OWN_KINDS or fits or stored == "time":
         return f"{problem}; {remedy}"
     return f"{problem}; {remedy}, or index the catalogue again with {types_option(name, literal)}"

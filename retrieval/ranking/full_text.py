@@ -1,17 +1,20 @@
-"""Search by words: BM25 over title, text and timed texts, through LanceDB's full-text indexes.
+"""Search by words: BM25 over title, text, timed texts and text in pictures, through LanceDB's full-text indexes.
 
 Words are split, folded to ASCII and stemmed as in the indexes (`firstsight.storage.indexes.text_index`). An item's
 score is the sum of BM25 (Robertson and Zaragoza, 2009) over its title, with weight 2, its text, and the best passage of
-its timed texts (`line_search`). A word of five letters or more that no item has is treated as misspelt: it then matches
-stems at edit distance one.
+its timed texts (`line_search`). Text in pictures counts less: for each word, at most half of the least that the word
+brings in a title or text. So an item with words in its pictures alone never outranks an item with the same words in its
+title. A word of five letters or more that no item has is treated as misspelt: it then matches stems at edit distance
+one.
 
 A search never writes. If an old database has no text indexes, its texts are indexed in memory, once per state.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -21,12 +24,27 @@ from lancedb.query import BooleanQuery, FullTextQuery, MatchQuery, Occur
 from lancedb.table import Table
 
 from firstsight.retrieval.ranking import line_search
-from firstsight.storage.indexes.text_index import index_columns, stored_language
+from firstsight.storage.facts.fact_columns import OCR_TEXT
+from firstsight.storage.indexes.text_index import (
+    has_picture_text_index,
+    has_picture_texts,
+    index_columns,
+    stored_language,
+)
 from firstsight.storage.sql.conditions import is_in
 from firstsight.storage.store import Store
 
 BOOSTS = {"title": 2.0, "text": 1.0}
 """Weight of a word in each column."""
+
+PICTURE_TEXT_BOOST = 0.5
+"""Weight of a word in the text of pictures, and its largest score there as a share of its least in a title or text."""
+
+READ_SCORES = 200
+"""Best scores of a word in a column that are read to know the least one."""
+
+LEAST_SCORE_SHARE = 0.08
+"""Least BM25 score of a word as a share of its best: one occurrence in a text of 12 times the mean length."""
 
 MIN_TYPO_LETTERS = 5
 """Minimum length of a word that can count as misspelt. Too many shorter words are one edit apart."""
@@ -151,13 +169,21 @@ def _search_items(
 ) -> list[tuple[str, float]]:
     """Find items by the words of their titles and texts; arguments and result as for `search_by_words`."""
     occur = Occur.MUST if every else Occur.SHOULD
-    parts = [(occur, _match(word, fuzziness=int(word in word_query.misspelt))) for word in word_query.words]
-    rows = _search(store, _word_lookups(store), BooleanQuery(parts), limit, condition)
+    lookups = _word_lookups(store)
+    parts = []
+    for word in word_query.words:
+        fuzziness = int(word in word_query.misspelt)
+        # an item has all words only if its title and text have them
+        in_pictures = 0.0 if every else _picture_text_boost(store, lookups, word, fuzziness)
+        parts.append((occur, _match(word, fuzziness=fuzziness, in_pictures=in_pictures)))
+    rows = _search(store, lookups, BooleanQuery(parts), limit, condition)
     return sorted(((row["item_id"], row["_score"]) for row in rows), key=lambda hit: (-hit[1], hit[0]))
 
 
-def _match(word: str, *, fuzziness: int = 0) -> FullTextQuery:
-    fields = [(Occur.SHOULD, _match_in(column, word, boost, fuzziness)) for column, boost in BOOSTS.items()]
+def _match(word: str, *, fuzziness: int = 0, in_pictures: float = 0.0) -> FullTextQuery:
+    """Query for the items with a word; `in_pictures` is its weight in the text of pictures, 0 to leave that out."""
+    boosts = BOOSTS | ({OCR_TEXT: in_pictures} if in_pictures else {})
+    fields = [(Occur.SHOULD, _match_in(column, word, boost, fuzziness)) for column, boost in boosts.items()]
     return BooleanQuery(fields)
 
 
@@ -172,7 +198,9 @@ class _WordLookups:
 
     version: tuple[int, int]  # of the tables of items and views
     indexed: bool  # the database has text indexes
+    picture_texts: bool  # the text in pictures has an index too
     words: dict[tuple[str, int], bool] = field(default_factory=dict)  # (word, edits allowed) to presence
+    boosts: dict[tuple[str, int], float] = field(default_factory=dict)  # the same, to the weight in pictures
 
 
 _LOOKUPS: WeakKeyDictionary[Store, _WordLookups] = WeakKeyDictionary()
@@ -183,7 +211,9 @@ def _word_lookups(store: Store) -> _WordLookups:
     version = (store.items_version, store.views_version)
     lookups = _LOOKUPS.get(store)
     if lookups is None or lookups.version != version:
-        lookups = _LOOKUPS[store] = _WordLookups(version, stored_language(store) is not None)
+        indexed = stored_language(store) is not None
+        picture_texts = has_picture_text_index(store.items) if indexed else has_picture_texts(store.items)
+        lookups = _LOOKUPS[store] = _WordLookups(version, indexed, picture_texts)
     return lookups
 
 
@@ -192,10 +222,40 @@ def _is_in_catalogue(store: Store, lookups: _WordLookups, word: str, *, fuzzines
     if key not in lookups.words:
         if len(lookups.words) >= MAX_KNOWN_WORDS:
             lookups.words.clear()
-        lookups.words[key] = bool(_search(store, lookups, _match(word, fuzziness=fuzziness), 1, None)) or _is_in_lines(
-            store, word, fuzziness
-        )
+        query = _match(word, fuzziness=fuzziness, in_pictures=float(lookups.picture_texts))
+        lookups.words[key] = bool(_search(store, lookups, query, 1, None)) or _is_in_lines(store, word, fuzziness)
     return lookups.words[key]
+
+
+def _picture_text_boost(store: Store, lookups: _WordLookups, word: str, fuzziness: int) -> float:
+    """Weight of a word in the text of pictures; 0 if no picture has it.
+
+    BM25 weighs a word by its rarity in each column, so a word of many titles and few pictures would count for more in a
+    picture. The weight limits its best score in pictures to a share of its least in titles and texts.
+    """
+    if not lookups.picture_texts:
+        return 0.0
+    key = (word, fuzziness)
+    if key not in lookups.boosts:
+        if len(lookups.boosts) >= MAX_KNOWN_WORDS:
+            lookups.boosts.clear()
+        best = _search(store, lookups, _match_in(OCR_TEXT, word, 1.0, fuzziness), 1, None)
+        boost = 0.0
+        if best:
+            searched = (
+                _search(store, lookups, _match_in(column, word, weight, fuzziness), READ_SCORES, None)
+                for column, weight in BOOSTS.items()
+            )
+            least = min((_least_score(rows) for rows in searched if rows), default=math.inf)
+            boost = PICTURE_TEXT_BOOST * min(1.0, least / max(best[0]["_score"], 1e-9))
+        lookups.boosts[key] = boost
+    return lookups.boosts[key]
+
+
+def _least_score(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Least score of a word in a column; a lower bound if not every row with the word was read."""
+    scores = [float(row["_score"]) for row in rows]
+    return min(scores) if len(scores) < READ_SCORES else min(min(scores), LEAST_SCORE_SHARE * max(scores))
 
 
 def _is_in_lines(store: Store, word: str, fuzziness: int) -> bool:

@@ -10,17 +10,18 @@ from operator import itemgetter
 from weakref import WeakKeyDictionary
 
 from firstsight.errors import QueryError
+from firstsight.storage.facts.fact_names import FactNames
 from firstsight.storage.semantic_id_table import replace_semantic_ids
 from firstsight.storage.sql.conditions import ConditionLimits, is_in, shortened
 from firstsight.storage.store import Store
-from firstsight.storage.tables import HIDDEN_COLUMNS
+from firstsight.storage.tables import is_shown_column
 
 
 def build_condition(store: Store, where: str | None, kinds: Sequence[str]) -> str | None:
     """The condition that LanceDB filters with, or None.
 
     Args:
-        where: an SQL condition over the columns of `items` and over `semantic_id`.
+        where: an SQL condition over the columns of `items`, over facts, and over `semantic_id`.
         kinds: "product", "video", "live"; none means all of them.
 
     Raises:
@@ -88,7 +89,7 @@ def check_collapse_column(store: Store, name: str) -> None:
     Raises:
         QueryError: naming the columns.
     """
-    if name in HIDDEN_COLUMNS or name not in store.items.schema.names:
+    if not is_shown_column(name) or name not in store.items.schema.names:
         raise QueryError(f"there is no column {name!r} to collapse by; the columns are {_columns(store)}")
 
 
@@ -101,8 +102,9 @@ def _check_condition(store: Store, where: str) -> str:
     from firstsight.storage.sql.condition_parser import parse_condition
 
     limits = ConditionLimits(hint=f"the columns are {_columns(store)}")
-    parsed = parse_condition(where, limits)
-    if mismatch := explain_type_mismatch(parsed.tree, store.filter_kinds()):
+    facts = FactNames(store.items.schema)
+    parsed = parse_condition(where, limits, facts.resolve)
+    if mismatch := explain_type_mismatch(parsed.tree, store.filter_kinds(), facts.kinds):
         raise QueryError(f"the filter {shortened(where)!r} {mismatch}")
     condition = replace_semantic_ids(store, parsed)
     try:
@@ -145,4 +147,6 @@ def _names(where: str, name: str) -> bool:
 
 def _columns(store: Store) -> str:
     """The columns that a filter is likely to use, for messages."""
-    return ", ".join(name for name in store.items.schema.names if name not in HIDDEN_COLUMNS)
+    facts = FactNames(store.items.schema).described()
+    shown = ", ".join(name for name in store.items.schema.names if is_shown_column(name))
+    return f"{shown}; the facts are {facts}" if facts else shown

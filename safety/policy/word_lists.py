@@ -1,7 +1,8 @@
-"""Search for a policy's listed words in titles, texts and timed texts of a catalogue, in any case and width.
+"""Search for a policy's listed words in titles, texts, timed texts and pictures of a catalogue, in any case and width.
 
 Words match whole words; in scripts without blanks between words, they match anywhere. Titles are untrusted input, so
-the pass over all of them uses Arrow's RE2, which takes linear time.
+the pass over all of them uses Arrow's RE2, which takes linear time. Text in pictures may be misread, so a word there
+sends an item to review and never blocks it.
 """
 
 from __future__ import annotations
@@ -16,12 +17,18 @@ import pyarrow.compute as pc
 
 from firstsight.safety.policy.decisions import Action, Evidence
 from firstsight.safety.policy.policies import Policy
+from firstsight.storage.facts.fact_columns import OCR_TEXT
+from firstsight.storage.facts.picture_texts import Box, TextInPicture, read_picture_texts
 from firstsight.storage.store import Store
+from firstsight.storage.tables import Part
 
 ROWS_PER_BATCH = 50_000
 
 LINE_CHARACTERS = 120
-"""Maximum characters of a line of timed text in evidence."""
+"""Maximum characters of a line of timed text, or of text in a picture, in evidence."""
+
+IN_PICTURE = "picture"
+"""`WordMatch.field` of a word in the text of a picture or frame."""
 
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 """Prefixes of the Unicode names of letters in scripts without blanks between words."""
@@ -31,20 +38,26 @@ _NON_WORD = r"[^\p{L}\p{M}\p{N}_]"  # RE2's own \b only knows ASCII
 
 @dataclass(frozen=True)
 class WordMatch:
-    """A word of a policy in an item's title or text, or in a line of its timed text."""
+    """A word of a policy in an item's title or text, in a line of its timed text, or in one of its pictures."""
 
     item_id: str
     policy_id: str
     action: Action
     word: str  # as in the policy
-    field: str  # "title", "text" or "timed text"
-    view_id: str = ""  # of the passage of timed text
-    uri: str | None = None  # of its video
-    time_s: float | None = None  # of the line
+    field: str  # "title", "text", "timed text" or "picture"
+    view_id: str = ""  # of the passage of timed text, or of the picture or frame
+    uri: str | None = None  # of its video or picture
+    time_s: float | None = None  # of the line, or of the frame
     line: str = ""
+    part: Part = "transcript"  # of the view
+    box: Box = ()  # of a line in a picture
 
     def evidence(self) -> Evidence:
         """Return the match as evidence for a decision."""
+        if self.field == IN_PICTURE:
+            note = f"{self.word!r} in the text of its {self.part}{_at(self.box)}: {self.line[:LINE_CHARACTERS]}"
+            place = (self.view_id, self.part, self.uri, self.time_s)
+            return Evidence(self.policy_id, *place, 1.0, 1.0, "words", note)
         note = f"{self.word!r} in its {self.field}"
         if self.view_id:
             note += f": {self.line[:LINE_CHARACTERS]}"
@@ -53,10 +66,11 @@ class WordMatch:
 
 
 def match_words(store: Store, policies: Iterable[Policy]) -> list[WordMatch]:
-    """Find the policies' words in titles, texts and timed texts.
+    """Find the policies' words in titles, texts, timed texts and the text of pictures.
 
     Returns:
-        For each policy, word and item one match in its title or text, and one in the earliest line of its timed text.
+        For each policy, word and item one match in its title or text, one in the earliest line of its timed text, and
+        one in the first picture with the word, always to review.
     """
     listed = [(policy.id, action, word) for policy in policies for action, word in _policy_words(policy)]
     if not listed:
@@ -74,7 +88,7 @@ def match_words(store: Store, policies: Iterable[Policy]) -> list[WordMatch]:
                 field = next((name for name, value in fields.items() if pattern.search(value)), None)
                 if field is not None:
                     matches.append(WordMatch(item_id, policy_id, action, word, field))
-    return matches + _match_lines(store, any_of, each)
+    return matches + _match_lines(store, any_of, each) + _match_picture_texts(store, any_of, each)
 
 
 def _match_lines(
@@ -87,9 +101,7 @@ def _match_lines(
     search = store.views.search().where("text IS NOT NULL").select(columns).limit(None)
     for batch in search.to_batches(ROWS_PER_BATCH):
         # the words of "for sale" may stand in two lines
-        plain: Any = pc.call_function(
-            "replace_substring", [_normal(batch["text"])], pc.ReplaceSubstringOptions("\n", " ")
-        )
+        plain = _in_one_line(batch["text"])
         hit: Any = pc.match_substring_regex(plain, any_of)
         for row, text in zip(batch.filter(hit).to_pylist(), plain.filter(hit).to_pylist(), strict=True):
             lines = unicodedata.normalize("NFKC", row["text"]).split("\n")
@@ -105,6 +117,49 @@ def _match_lines(
                     place = (row["view_id"], row["uri"], second, lines[number])
                     first[key] = WordMatch(row["item_id"], policy_id, action, word, "timed text", *place)
     return list(first.values())
+
+
+def _match_picture_texts(
+    store: Store, any_of: str, each: Sequence[tuple[str, Action, str, re.Pattern[str]]]
+) -> list[WordMatch]:
+    if OCR_TEXT not in store.items.schema.names:  # no picture has been read
+        return []
+    matches = []
+    search = store.items.search().where(f"{OCR_TEXT} != ''").select(["item_id", OCR_TEXT]).limit(None)
+    for batch in search.to_batches(ROWS_PER_BATCH):
+        hit: Any = pc.match_substring_regex(_in_one_line(batch[OCR_TEXT]), any_of)
+        ids = [str(item_id) for item_id in batch["item_id"].filter(hit).to_pylist()]
+        for item_id, texts in read_picture_texts(store, ids).items():
+            for policy_id, _, word, pattern in each:
+                found = next((line for text in texts if (line := _line_in_picture(text, pattern))), None)
+                if found is not None:
+                    # misread text may look like a word: a person decides, also about words that block in titles
+                    matches.append(WordMatch(item_id, policy_id, "review", word, IN_PICTURE, *found))
+    return matches
+
+
+def _line_in_picture(
+    text: TextInPicture, pattern: re.Pattern[str]
+) -> tuple[str, str | None, float | None, str, Part, Box] | None:
+    """The line of a picture with a word, or in which it begins, as the last fields of `WordMatch`; None without it."""
+    lines = [unicodedata.normalize("NFKC", line.text) for line in text.lines]
+    found = pattern.search(" ".join(lines))
+    if found is None:
+        return None
+    number = _line_at(lines, found.start())
+    return text.view_id, text.uri, text.time_s, lines[number], text.part, text.lines[number].box
+
+
+def _at(box: Sequence[tuple[float, float]]) -> str:
+    """Where a line is, in percent of the picture's width and height."""
+    if not box:
+        return ""
+    (left, right), (top, bottom) = ((min(side), max(side)) for side in zip(*box, strict=True))
+    return f" at x {left:.0%} to {right:.0%}, y {top:.0%} to {bottom:.0%}"
+
+
+def _in_one_line(column: Any) -> Any:
+    return pc.call_function("replace_substring", [_normal(column)], pc.ReplaceSubstringOptions("\n", " "))
 
 
 def _line_at(lines: Sequence[str], place: int) -> int:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.duplicates.groups import duplicate_group_ids as duplicate_groups
 from firstsight.encoders.base import Encoder, Vector
+from firstsight.encoders.prompting.text_towers import load_text_tower
 from firstsight.errors import SafetyError
 from firstsight.heads.array_types import Floats
 from firstsight.heads.calibrated_fit import TrainSettings
 from firstsight.heads.label_noise import find_suspects
 from firstsight.heads.labels import Label, LabelSet
+from firstsight.heads.methods.text_tower import TextTower
 from firstsight.heads.view_sample import matrix
 from firstsight.safety.audit.score_table import ScoreTable
 from firstsight.safety.policy.policies import Policies
@@ -22,10 +25,11 @@ from firstsight.safety.report.policy_report import HeldOutPolicy, LabelSuspect
 from firstsight.safety.scoring.zero_shot import load_prompt_directions
 from firstsight.safety.training.head_training import TrainedHead, train
 from firstsight.safety.training.policy_labels import LabelSource, read_labels
+from firstsight.storage.facts.fact_columns import column_or_fact
 from firstsight.storage.store import Store
 
 SLICE_COLUMNS = ("language", "kind", "seller")
-"""Default slice columns, if the catalogue has them."""
+"""Default slice columns, if the catalogue or a fact of that name has them."""
 
 
 def held_out_policies_from_labels(
@@ -60,6 +64,9 @@ def held_out_policies_from_labels(
         labels.require_clean()
     names = sorted({row.policy_id for row in labels.rows})
     directions = load_prompt_directions(store, [policies[name] for name in names], encoder)
+    used = {name: head for name, head in HeadShelf(store).comparable().items() if name in directions}
+    methods = {name: str(head.figures.get("requested_method", "auto")) for name, head in used.items()}
+    tower = load_text_tower(encoder()) if encoder is not None and "coop" in methods.values() else None
     held_out = held_out_policies(
         store,
         labels,
@@ -68,6 +75,8 @@ def held_out_policies_from_labels(
         settings=TrainSettings(prevalence=prevalence),
         columns=columns,
         groups=groups,
+        tower=tower,
+        methods=methods,
         on_progress=on_progress,
     )
     return held_out, labels.problems
@@ -82,6 +91,8 @@ def held_out_policies(
     settings: TrainSettings | None = None,
     columns: Sequence[str] | None = None,
     groups: Mapping[str, str] | None = None,
+    tower: TextTower | None = None,
+    methods: Mapping[str, str] | None = None,
     on_progress: Callable[[str], None] = lambda step: None,
 ) -> list[HeldOutPolicy]:
     """Train a head for each policy with labels, and score the labels that it did not see; nothing is written.
@@ -97,6 +108,8 @@ def held_out_policies(
         settings: targets and options of the training; the defaults if None.
         columns: columns of `items` to slice by; by default language, kind and seller, if they exist.
         groups: item id -> near-duplicate group id, of items with near-duplicates; computed by default.
+        tower: the encoder's text tower, for heads of the method coop.
+        methods: method by policy, as for `train`; by default that of the settings.
         on_progress: called with the name of each step.
 
     Raises:
@@ -105,15 +118,23 @@ def held_out_policies(
     settings = settings or TrainSettings()
     existing = set(store.items.schema.names) - {"vector"}
     for name in columns or ():
-        if name not in existing:
+        if column_or_fact(existing, name) is None:
             raise SafetyError(f"there is no column {name!r} in {store.uri}; its columns: {', '.join(sorted(existing))}")
-    sliced = [name for name in SLICE_COLUMNS if name in existing] if columns is None else list(columns)
+    sliced = [name for name in SLICE_COLUMNS if column_or_fact(existing, name)] if columns is None else list(columns)
     if groups is None:
         on_progress("searching for near-duplicates, to measure one of each group")
         groups = duplicate_groups(store)
     by_id = {policy.id: policy for policy in policies.all}
     heads = train(
-        store, labels, by_id, directions=directions, settings=settings, groups=groups, on_progress=on_progress
+        store,
+        labels,
+        by_id,
+        directions=directions,
+        settings=settings,
+        groups=groups,
+        tower=tower,
+        methods=methods,
+        on_progress=on_progress,
     )
     names = [trained.head.policy_id for trained in heads]
     today = _current_scores(store, names)
@@ -168,12 +189,18 @@ def _policy(
         review=review,
         block=block,
         columns={
-            column: [None if owner not in items else items[owner].get(column) for owner in owners] for column in columns
+            column: [None if owner not in items else _column_value(items[owner], column) for owner in owners]
+            for column in columns
         },
         suspects=_suspects(store, rows, groups),
         today=today,
         notes=notes,
     )
+
+
+def _column_value(row: Mapping[str, Any], name: str) -> Any:
+    stored = column_or_fact(row, name)
+    return None if stored is None else row[stored]
 
 
 def _suspects(store: Store, rows: Sequence[Label], groups: Mapping[str, str]) -> list[LabelSuspect]:

@@ -96,6 +96,7 @@ def _search_response(query: Query, results: SearchResults, *, moderates: bool) -
         "results": [result_as_json(result, moderates=moderates) for result in results],
         "snapshot": results.snapshot,
         "next_offset": end if more else None,
+        "understood": results.understood,
     }
     return LibraryJSONResponse(content)
 
@@ -106,7 +107,7 @@ def result_as_json(result: SearchResult, *, moderates: bool) -> dict[str, Any]:
     content["columns"] = visible_columns(content["columns"], moderates=moderates)
     for name in ("view", "picture"):
         content[name] = hide_local_uri(content[name])
-    for name in ("line", "clip"):
+    for name in ("line", "clip", "picture_text"):
         if name in content:
             content[name] = hide_local_uri(content[name])
     if "moments" in content:

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from firstsight.retrieval.query import DEFAULT_COLOUR_WEIGHT
+
 ItemKind = Literal["product", "video", "live"]
 Weights = Annotated[list[float], Field(max_length=64)]
 Picture = Annotated[str, Field(description="an http(s) address, a data URI, or the file in base64")]
@@ -60,6 +62,7 @@ class SearchRequest(StrictModel):
     minus: list[Words] = Field(default_factory=list, max_length=32)
     minus_images: list[Picture] = Field(default_factory=list, max_length=16)
     minus_weight: float = 0.5
+    colour_weight: float = DEFAULT_COLOUR_WEIGHT
     mode: Literal["vector", "words", "hybrid"] | None = None
     fusion: Literal["rrf", "weighted"] = "weighted"
     part: Literal["item", "title", "image", "frame", "transcript", "any", "best", "moment", "clip"] | None = Field(
@@ -89,6 +92,19 @@ class SearchRequest(StrictModel):
         None,
         description="a user of the events, for whom the first 100 results are ordered if personal search is in use",
     )
+    understand: bool = Field(True, description="find price limits, words to avoid and colours in the text by rules")
+
+
+class UnderstoodText(BaseModel):
+    """The parts of a query's text."""
+
+    text: str = Field(description="the words that no rule used")
+    colours: list[str]
+    minus: list[str] = Field(description="words to avoid")
+    min_price: float | None
+    max_price: float | None
+    currency: str | None = Field(description="ISO 4217 code; null if unknown. Prices are compared as they are")
+    unmet: list[Literal["price"]] = Field(description="price: no item is within the limits, so they are not applied")
 
 
 class SearchAnswer(BaseModel):
@@ -96,11 +112,12 @@ class SearchAnswer(BaseModel):
 
     results: list[dict[str, Any]] = Field(
         description="as SearchResult.to_dict; view, picture and line have a view_id; line is the passage of timed text "
-        "with most words of the query; with one result per product, variants "
-        "is the number of its variants"
+        "with most words of the query, picture_text the line of text in a picture; with one result per product, "
+        "variants is the number of its variants"
     )
     snapshot: str = Field(description="send it with next_offset to get the next page of the same ranking")
     next_offset: int | None = Field(description="null if this page is the last")
+    understood: UnderstoodText | None = Field(None, description="parts of the text that rules found; null for none")
 
 
 class HistoryEvent(StrictModel):

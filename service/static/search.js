@@ -140,6 +140,7 @@ export function build(main) {
     if (next) (grid.children[first] ?? grid.lastElementChild)?.querySelector('button')?.focus();
     const count = grid.childElementCount;
     status.textContent = count ? `${found.next_offset ? 'first ' : ''}${count} result${count === 1 ? '' : 's'} · ${took} ms` : 'No results';
+    if (found.understood && count) status.textContent += ` · understood: ${describeUnderstood(found.understood)}`;
     if (!count) {
       const clear = where.used() && h('p', {}, h('button', { type: 'button', onclick: () => { where.clear(); go(); } }, 'Clear the filters'));
       grid.replaceChildren(empty('No results', where.used() ? 'No item passes the filters.' : 'Try other words, or exclude less.', clear));
@@ -151,6 +152,7 @@ export function build(main) {
     const name = result.title || result.item_id;
     const lines = [h('p', { class: 'why' }, relevance(result.relevance), h('span', { title: 'The view that matched, and its cosine similarity to the query' }, describeMatch(result)))];
     if (result.line) lines.push(h('p', { class: 'said', dir: 'auto' }, `${clock(result.line.time_s)} “${result.line.text.replaceAll('\n', ' ')}”`));
+    if (result.picture_text) lines.push(h('p', { class: 'said', dir: 'auto', title: 'Text in a picture' }, `in a picture: “${result.picture_text.text}”`));
     if (result.variants) lines.push(variants(result, canShowVariants(result) && (() => everyVariant(result))));
     else if (result.others) lines.push(h('p', { class: 'why' }, `and ${result.others} more of this group`));
     return card(result, {
@@ -238,4 +240,14 @@ function welcome(use) {
     h('p', {}, 'Type, or drop or paste a picture anywhere on this page. Words and pictures combine.'),
     h('p', {}, 'A minus excludes: ', h('code', {}, 'boots -leather'), ', or the − of a result.'),
     h('p', { class: 'row center' }, ...tries.map((text) => h('button', { type: 'button', class: 'chip', onclick: () => use(text) }, text))));
+}
+
+/** What the rules found in the words: "running shoes, colour red, without nike, price at most 50". */
+function describeUnderstood({ text, colours, minus, min_price: low, max_price: high, unmet }) {
+  const parts = text ? [text] : [];
+  if (colours.length) parts.push(`colour ${colours.join(' or ')}`);
+  if (minus.length) parts.push(`without ${minus.join(', ')}`);
+  if (low !== null && high !== null) parts.push(`price ${low} to ${high}`);
+  else if (low !== null || high !== null) parts.push(high === null ? `price at least ${low}` : `price at most ${high}`);
+  return parts.join(', ') + (unmet.length ? ' (no item has such a price; shown without the limit)' : '');
 }

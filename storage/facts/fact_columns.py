@@ -7,20 +7,19 @@ unless the catalogue has a column of that name, and always `facts.NAME`. The col
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
 
 from firstsight.storage.table_store import TableStore
+from firstsight.storage.tables import FACT_PREFIX as FACT_PREFIX
+from firstsight.storage.tables import is_fact_column as is_fact_column
 
-FACT_PREFIX: Final = "fact_"
 TAG_PREFIX: Final = "fact_tag_"
 
-
-def is_fact_column(name: str) -> bool:
-    """Whether a column of `items` has facts; no column of a catalogue is stored under such a name."""
-    return name.startswith(FACT_PREFIX)
+OCR_TEXT: Final = "fact_ocr_text"
+"""Column with the lines of text in an item's pictures; empty if there are none, null if no picture was read."""
 
 
 def add_fact_columns(store: TableStore, fields: Sequence[pa.Field[Any]]) -> None:
@@ -32,3 +31,16 @@ def add_fact_columns(store: TableStore, fields: Sequence[pa.Field[Any]]) -> None
     missing = [field for field in fields if field.name not in store.items.schema.names]
     if missing:
         store.maintain(store.items, lambda items: items.add_columns(pa.schema(missing)))
+
+
+def column_or_fact(names: Collection[str], name: str) -> str | None:
+    """The column of `items` that has a value such as `language`: the catalogue's own, else the one of the fact.
+
+    Args:
+        names: columns of `items`.
+        name: name of a column or of a fact.
+
+    Returns:
+        The name under which it is stored; None if there is neither.
+    """
+    return next((column for column in (name, FACT_PREFIX + name) if column in names), None)

@@ -1,9 +1,9 @@
-"""The full-text indexes over title, text and timed texts: LanceDB's, in the language of the database.
+"""The full-text indexes over title, text, timed texts and text in pictures: LanceDB's, in the database's language.
 
 The first index run creates those of titles and texts before it writes rows; the end of each run adds the new rows.
 Until then, LanceDB compares new rows one by one with the same tokeniser, so searches by words find them too, except for
-misspelt words. The indexes store the language. The index of timed texts, in `views`, is made at the end of the first
-run that has some.
+misspelt words. The indexes store the language. The indexes of timed texts, in `views`, and of text in pictures are made
+at the end of the first run that has some.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from lancedb.index import FTS
 from lancedb.table import Table
 
 from firstsight.errors import CatalogError, StoreError, first_line
+from firstsight.storage.facts.fact_columns import OCR_TEXT
 from firstsight.storage.store import Store
 
 COLUMNS = ("title", "text")
@@ -86,6 +87,8 @@ def index_texts(store: Store, language: str | None = None) -> None:
     stored = stored_language(store)
     chosen = check_language(language) if language else stored or DEFAULT_LANGUAGE
     columns = [(store.items, column) for column in COLUMNS]
+    if has_picture_texts(store.items):
+        columns.append((store.items, OCR_TEXT))
     if "text" in store.views.schema.names and store.views.count_rows("text IS NOT NULL"):
         columns.append((store.views, "text"))
     for table, column in columns:
@@ -99,9 +102,19 @@ def index_texts(store: Store, language: str | None = None) -> None:
                 ) from error
 
 
+def has_picture_texts(items: Table) -> bool:
+    """Whether an item has text in its pictures; the column is missing in databases that have never read any."""
+    return OCR_TEXT in items.schema.names and items.count_rows(f"{OCR_TEXT} != ''") > 0
+
+
+def has_picture_text_index(items: Table) -> bool:
+    """Whether text in pictures can be searched by words: the run that found the first text has ended."""
+    return OCR_TEXT in items.schema.names and any(index.columns == [OCR_TEXT] for index in items.list_indices())
+
+
 def index_columns(items: Table, language: str = DEFAULT_LANGUAGE) -> None:
-    """Build both text indexes of a table with the columns of `items`."""
-    for column in COLUMNS:
+    """Build the text indexes of a table with the columns of `items`."""
+    for column in (*COLUMNS, OCR_TEXT) if has_picture_texts(items) else COLUMNS:
         items.create_index(column, config=_config(language), replace=True)
 
 

@@ -19,7 +19,7 @@ from sqlglot.errors import ParseError, TokenError
 
 from firstsight.errors import QueryError
 from firstsight.storage.sql.condition_dialect import parse, tokenize
-from firstsight.storage.sql.condition_writer import Writer
+from firstsight.storage.sql.condition_writer import ColumnNames, Writer
 from firstsight.storage.sql.conditions import ConditionLimits, RefusalError, one_of, quote, shortened
 
 MAX_CHAIN = 250
@@ -40,6 +40,7 @@ class Condition:
     sql: str  # for LanceDB
     limits: ConditionLimits
     tree: exp.Expr = field(repr=False, compare=False)  # shared: never changed
+    names: ColumnNames | None = field(default=None, repr=False, compare=False)
 
     def replace_column(self, column: str, answer: Callable[[str, bool], str], usage: str) -> Condition:
         """Replace each comparison of a column with another condition.
@@ -64,15 +65,17 @@ class Condition:
                 replaced[id(compared)] = answer(sql, negated)
         if not replaced:
             return self
-        return Condition(self.text, _write(self.text, self.tree, self.limits, replaced), self.limits, self.tree)
+        sql = _write(self.text, self.tree, self.limits, replaced, self.names)
+        return Condition(self.text, sql, self.limits, self.tree, self.names)
 
 
-def parse_condition(text: str, limits: ConditionLimits | None = None) -> Condition:
+def parse_condition(text: str, limits: ConditionLimits | None = None, names: ColumnNames | None = None) -> Condition:
     """Parse a condition and check it.
 
     Args:
         text: SQL, such as `price < 50 AND category = 'shoes'`.
         limits: by default all that LanceDB evaluates.
+        names: gives the SQL of columns that are stored under another name.
 
     Raises:
         QueryError: it cannot be read, or has something in it that the limits do not allow. The message names what that
@@ -87,11 +90,11 @@ def parse_condition(text: str, limits: ConditionLimits | None = None) -> Conditi
             )
     except RefusalError as refusal:
         raise refusal.error(text, limits) from None
-    return Condition(text, _write(text, tree, limits, {}), limits, tree)
+    return Condition(text, _write(text, tree, limits, {}, names), limits, tree, names)
 
 
 def columns_of(text: str) -> frozenset[str]:
-    """Names of the columns that a condition uses, in lower case.
+    """Names of the catalogue's columns that a condition uses, in lower case; names with dots are those of facts.
 
     Raises:
         QueryError: the condition cannot be read.
@@ -100,7 +103,7 @@ def columns_of(text: str) -> frozenset[str]:
         _, tree = _tree(text)
     except RefusalError as refusal:
         raise refusal.error(text, ConditionLimits()) from None
-    return frozenset(column.name.lower() for column in tree.find_all(exp.Column))
+    return frozenset(column.name.lower() for column in tree.find_all(exp.Column) if not column.table)
 
 
 @lru_cache(maxsize=_KEPT_TREES)
@@ -205,9 +208,11 @@ def _reason(error: ParseError, text: str) -> str:
 # ---- trees
 
 
-def _write(text: str, tree: exp.Expr, limits: ConditionLimits, replaced: Mapping[int, str]) -> str:
+def _write(
+    text: str, tree: exp.Expr, limits: ConditionLimits, replaced: Mapping[int, str], names: ColumnNames | None
+) -> str:
     try:
-        return Writer(limits, replaced).write(tree)
+        return Writer(limits, replaced, names).write(tree)
     except RefusalError as refusal:
         raise refusal.error(text, limits) from None
     except RecursionError:

@@ -8,7 +8,7 @@ then read by LanceDB as sqlglot read it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NoReturn
 
 from sqlglot import exp
@@ -47,11 +47,16 @@ _IGNORED: Final = frozenset({"typed", "safe", "_type", "nested", "value_construc
 """Notes of sqlglot about a node for other dialects."""
 
 
+ColumnNames = Callable[[Sequence[str]], str | None]
+"""From the parts of a column's name, the SQL to write in its place; None keeps the name. It may raise RefusalError."""
+
+
 class Writer:
     """Writes one condition."""
 
-    def __init__(self, limits: ConditionLimits, replaced: Mapping[int, str]) -> None:
+    def __init__(self, limits: ConditionLimits, replaced: Mapping[int, str], names: ColumnNames | None = None) -> None:
         self._limits = limits
+        self._names = names
         self._replaced = replaced  # by the `id` of a node, the SQL in its place
 
     def write(self, node: exp.Expr) -> str:
@@ -179,7 +184,10 @@ class Writer:
 
     def _column(self, node: exp.Expr) -> str:
         self._only(node, "this", "table", "db", "catalog")
-        return ".".join(self._name(part) for part in node.parts)  # type: ignore[attr-defined]
+        parts = list(node.parts)  # type: ignore[attr-defined]
+        written = ".".join(map(self._name, parts))
+        found = None if self._names is None else self._names([part.name for part in parts])
+        return written if found is None else found
 
     def _name(self, node: exp.Expr) -> str:
         if not isinstance(node, exp.Identifier):

@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import pyarrow as pa
 
-from firstsight.media.picture_facts import JsonValue, PictureFact
-from firstsight.storage.tables import Part
-from firstsight.vectors import Vector
-
-
-@dataclass(frozen=True)
-class FactView:
-    """A view of an item with its facts."""
-
-    view_id: str
-    part: Part
-    vector: Vector | None = None  # None where only facts are read
-    facts: Mapping[str, JsonValue] = field(default_factory=dict)  # by name of the `PictureFact`
-    uri: str | None = None
-    time_s: float | None = None
-
-
-@dataclass(frozen=True)
-class FactItem:
-    """An item whose columns of facts are computed."""
-
-    item_id: str
-    title: str | None
-    text: str | None
-    columns: Mapping[str, Any]  # the catalogue's own columns
-    views: Sequence[FactView] = ()
+from firstsight.indexer.facts.item_facts import FactItem as FactItem
+from firstsight.indexer.facts.item_facts import FactView as FactView
+from firstsight.media.picture_facts import PictureFact
 
 
 class FactKind(Protocol):

@@ -1,1 +1,1 @@
-"""Text in pictures."""
+"""Text in pictures, read by optical character recognition (extra `ocr`)."""

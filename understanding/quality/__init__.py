@@ -1,1 +1,1 @@
-"""Picture quality by pixels: what a shop would want to fix."""
+"""Quality of pictures: blur, enlargement, darkness, bars and other problems that a shop can repair."""

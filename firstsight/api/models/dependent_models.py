@@ -20,6 +20,7 @@ _SHELVES: Final = (
     ("sequence_models", "firstsight.recommend.sequence.sequence_store", " --fresh"),
     ("ranking_models", "firstsight.recommend.ranking.ranking_store", ""),
     ("safety_heads", "firstsight.safety.policy.policy_heads", ""),
+    ("tag_models", "firstsight.understanding.tags.models.tag_model", ""),
 )
 """Table, module with its SHELF_SPEC, and option of the command for models of another encoder."""
 
@@ -66,14 +67,14 @@ def _in_use(store: Store, spec: ShelfSpec[Any]) -> list[tuple[int, str, dict[str
     if table is None:
         return []
     columns: list[str] = [
-        name for name in ("version", "fingerprint", "kind", "policy_id", "figures") if name in table.schema.names
+        name for name in ("version", "fingerprint", "kind", "policy_id", "tag", "figures") if name in table.schema.names
     ]
     rows = table.search().where(spec.flag).select(columns).limit(None).to_arrow().to_pylist()
     return [(int(row["version"]), str(row["fingerprint"]), row) for row in sorted(rows, key=lambda r: r["version"])]
 
 
 def _kind(spec: ShelfSpec[Any]) -> str:
-    return "safety head" if spec.noun == "head" else spec.noun.replace("version of ", "")
+    return "safety head" if spec.noun == "head" else spec.noun.replace("version of a ", "").replace("version of ", "")
 
 
 def _command(spec: ShelfSpec[Any], row: dict[str, Any]) -> str:
@@ -81,6 +82,8 @@ def _command(spec: ShelfSpec[Any], row: dict[str, Any]) -> str:
         return "firstsight safety score"
     if row.get("kind") == "head":
         return f"{spec.fit_command} LABELS.csv"
+    if row.get("tag") is not None:
+        return f"{spec.fit_command} --tag {row['tag']}"
     if spec.table == "cold_start_models" and json.loads(row["figures"]).get("tuned"):  # it has a content map
         return f"{spec.fit_command} --tune"
     return spec.fit_command

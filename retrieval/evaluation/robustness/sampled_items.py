@@ -17,10 +17,14 @@ from firstsight.media.fetch.fetched_media import fetch_bytes
 from firstsight.media.pictures import open_picture
 from firstsight.media.policy import MediaPolicy
 from firstsight.media.stored_media import open_address
+from firstsight.retrieval.evaluation.robustness.slice_columns import language_column
 from firstsight.retrieval.results import locate
+from firstsight.storage.facts.fact_columns import column_or_fact
 from firstsight.storage.product_groups import GROUP_COLUMN
 from firstsight.storage.store import Store
-from firstsight.storage.tables import HIDDEN_COLUMNS
+from firstsight.storage.tables import is_shown_column
+
+_LANGUAGE = "language"
 
 WORKING_SIDE = 512
 """Longer side of a picture before it is corrupted, in pixels, so that a corruption means the same for any file."""
@@ -89,15 +93,20 @@ def sample_store(store: Store, count: int, seed: int, policy: MediaPolicy, first
     wanted = set(first)
     chosen = heapq.nsmallest(count, views, key=lambda item_id: (item_id not in wanted, _place(item_id, seed)))
     stored = store.item_rows(chosen)
+    names = [name for name in store.items.schema.names if is_shown_column(name)]
+    fact = column_or_fact(store.items.schema.names, _LANGUAGE) if language_column(names) is None else None
+    if fact is not None:  # a slice of its own, if the catalogue names no language
+        names.append(_LANGUAGE)
     items = []
     for item_id in chosen:
         if item_id in stored:  # else removed since
             row = stored[item_id]
             where = locate(open_address(views[item_id][1], store.uri), row["catalog_dir"])
-            columns = {name: value for name, value in row.items() if name not in HIDDEN_COLUMNS}
+            columns = {name: value for name, value in row.items() if is_shown_column(name)}
+            if fact is not None:
+                columns[_LANGUAGE] = row[fact]
             items.append(SampledItem(item_id, product_of(row), _title(row), columns, where))
-    names = tuple(name for name in store.items.schema.names if name not in HIDDEN_COLUMNS)
-    return ItemSample(tuple(items), len(views), replace(policy, allow_anywhere=True), store.uri, names)
+    return ItemSample(tuple(items), len(views), replace(policy, allow_anywhere=True), store.uri, tuple(names))
 
 
 def sample_catalogue(

@@ -1,0 +1,1 @@
+"""Text towers in torch whose prompts can be learned, for CoOp."""

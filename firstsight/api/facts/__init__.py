@@ -1,0 +1,1 @@
+"""Facts about pictures and texts, in the Python API."""

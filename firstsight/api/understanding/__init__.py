@@ -1,0 +1,1 @@
+"""Parts of a database that understand its content: tags."""

@@ -1,0 +1,1 @@
+"""Facts about pictures and items during an index run."""

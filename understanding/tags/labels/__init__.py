@@ -1,0 +1,1 @@
+"""Labels of tags, the values they may have, and what people gave."""

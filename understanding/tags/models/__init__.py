@@ -1,0 +1,1 @@
+"""Fits of tags: vectors of items, probabilities, cuts, and the stored versions."""

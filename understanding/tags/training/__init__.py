@@ -1,0 +1,1 @@
+"""Training of tags from labels, comparison of versions, and the report on one."""
