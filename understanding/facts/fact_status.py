@@ -13,7 +13,7 @@ from firstsight.records import Record
 from firstsight.storage.facts.view_fact_table import all_view_facts
 from firstsight.storage.sql.conditions import is_in, quote_name
 from firstsight.storage.store import Store
-from firstsight.understanding.facts.fact_kind import FactKind
+from firstsight.understanding.facts.fact_kind import FactKind, version_of
 
 _READ_ROWS: Final = 10_000
 
@@ -69,11 +69,6 @@ def count_items_without(store: Store, kinds: Sequence[FactKind], complete: dict[
         if count:
             lacking[kind.name] = count
     return lacking
-
-
-def version_of(kind: FactKind) -> str:
-    """Version of a kind: of its function, or of a kind without one its `version`, if it has that."""
-    return kind.picture_fact.version if kind.picture_fact else str(getattr(kind, "version", ""))
 
 
 def has_state(kind: FactKind) -> bool:

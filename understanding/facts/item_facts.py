@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from firstsight.indexer.facts.item_facts import FactItem
 from firstsight.media.picture_facts import PictureFact
-from firstsight.understanding.facts.fact_kind import FactKind
+from firstsight.understanding.facts.fact_kind import FactKind, version_of
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +32,8 @@ class KindsOfFacts:
 
     @property
     def versions(self) -> dict[str, str]:
-        """Version of each kind by name: of its function, or of a kind without one its `version`, if it has that."""
-        return {
-            kind.name: kind.picture_fact.version if kind.picture_fact else str(getattr(kind, "version", ""))
-            for kind in self.kinds
-        }
+        """Version of each kind by name."""
+        return {kind.name: version_of(kind) for kind in self.kinds}
 
     @property
     def fields(self) -> Sequence[pa.Field[Any]]:
