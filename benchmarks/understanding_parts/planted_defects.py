@@ -99,7 +99,7 @@ DEFECTS: Final[Mapping[str, tuple[tuple[str, ...], Plant]]] = {
 
 
 def clean_pictures(count: int) -> Iterator[Image.Image]:
-    """Draw products: dark and light ones on white and grey, knitted, smooth and printed, reduced from twice their size."""
+    """Draw dark and light products on white and grey, knitted and smooth, reduced from twice their size."""
     for n in range(count):
         yield _drawn(np.random.default_rng(n), n)
 
