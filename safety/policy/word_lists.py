@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 from firstsight.safety.policy.decisions import Action, Evidence
 from firstsight.safety.policy.policies import Policy
 from firstsight.storage.facts.fact_columns import OCR_TEXT
+from firstsight.storage.picture_texts import Box, TextInPicture, read_picture_texts
 from firstsight.storage.store import Store
 from firstsight.storage.tables import Part
-from firstsight.understanding.ocr.stored_texts import Box, TextInPicture, read_picture_texts
 
 ROWS_PER_BATCH = 50_000
 
