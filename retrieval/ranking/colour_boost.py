@@ -7,8 +7,8 @@ The boost is `weight * match * gate`, added to the ranking score in standard dev
     gate    0 for an item at the mean of the candidates or below, 1 from `GATE_FULL` standard deviations above it, so
             that colour orders the items that fit the other words, and lifts no others
 
-The query vector is that of the text without its colour words, with a share of that of the whole text: the colour words in
-a text vector also find other categories in that colour, and the boost weighs the colour anyway.
+The query vector is that of the text without its colour words, with a share of that of the whole text: the colour words
+in a text vector also find other categories in that colour, and the boost weighs the colour anyway.
 
 The colours of items are in the column `fact_colours`. Items without colours keep their score.
 """
@@ -33,10 +33,11 @@ COLOUR_CANDIDATES: Final = 200
 """Number of items of a ranking that a colour can move: the same for every page, so all pages come from one order."""
 
 GATE_FULL: Final = 1.0
+"""Standard deviations above the mean of the candidates from which an item gets its whole boost."""
 
 WHOLE_TEXT_SHARE: Final = 0.25
-"""Share of the whole text in the query vector. With 0.5 and 1, fewer results have the category of the query; with 0, items
-without measured pictures would not be compared by colour at all."""
+"""Share of the whole text in the query vector. With 0.5 and 1, fewer results have the category of the query; with 0,
+items without measured pictures would not be compared by colour at all."""
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,12 @@ from typing import Any, Final, TypedDict
 import pyarrow as pa
 
 from firstsight.errors import QueryError
+from firstsight.extras import require_packages
 from firstsight.keywords import check_texts
 from firstsight.records import Record
 from firstsight.storage.side_tables import TableLocation, open_side_table, upsert
 from firstsight.storage.tables import key_field
+from firstsight.understanding.language.language_identifier import check_languages
 
 TABLE: Final = "fact_settings"
 
@@ -76,6 +78,8 @@ class FactSettings(Record):
 
         Raises:
             QueryError: a list is a text, or the folder of models does not exist.
+            CatalogError: a language is no known code.
+            OptionalDependencyError: the language is asked for, and the extra "language" is not installed.
         """
         changes: dict[str, Any] = {
             {"detect_language": "language"}.get(name, name): value
@@ -86,6 +90,9 @@ class FactSettings(Record):
             if name in changes:
                 check_texts(name, changes[name])
                 changes[name] = tuple(dict.fromkeys(text.strip() for text in changes[name] if text.strip()))
+        if changes.get("language") or changes.get("languages"):
+            require_packages("language", "finding the language of items", ["py3langid"])
+            changes["languages"] = check_languages(changes.get("languages", self.languages))
         if changes.get("ocr_models") == PACKAGED_MODELS:
             changes["ocr_models"] = None
         elif "ocr_models" in changes:

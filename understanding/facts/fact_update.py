@@ -141,9 +141,10 @@ class FactUpdate:
 
     @property
     def _reads_texts(self) -> bool:
-        """Whether a kind that reads texts was not computed for all items yet."""
+        """Whether a kind that reads texts was not computed for all items yet, or with other settings."""
+        versions = self._facts.versions
         return any(
-            kind.picture_fact is None and has_state(kind) and kind.name not in self._complete
+            kind.picture_fact is None and has_state(kind) and self._complete.get(kind.name) != versions[kind.name]
             for kind in self._facts.kinds
         )
 
