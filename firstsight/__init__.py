@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from firstsight.api.encoders.tuning import TuneOptions, tune
     from firstsight.api.evaluation import Evaluation
     from firstsight.api.events import EventLog
+    from firstsight.api.facts.facts import Facts, FactStatus
     from firstsight.api.index_options import IndexOptions, RunOptions
     from firstsight.api.indexing import Indexing
     from firstsight.api.items import Failure, Item, View
@@ -152,7 +153,8 @@ if TYPE_CHECKING:
     from firstsight.safety.hashes.hash_matching import HashMatch
     from firstsight.safety.hashes.known_videos import KnownVideo, VideoMatch
     from firstsight.safety.policy.decisions import Evidence
-    from firstsight.safety.policy.policies import Policies, Policy
+    from firstsight.safety.policy.detector_scores import DetectorCut
+    from firstsight.safety.policy.policies import DetectorRule, Policies, Policy
     from firstsight.safety.policy.policy_heads import Head
     from firstsight.safety.report.policy_report import LabelSuspect, PolicyReport, SafetyReport
     from firstsight.safety.review.explanation import Explanation, PolicyScore
@@ -172,6 +174,9 @@ if TYPE_CHECKING:
     from firstsight.tuning.reading.catalogue_data import ReadReport
     from firstsight.tuning.tune_report import TuneReport
     from firstsight.tuning.tune_settings import TuneSettings
+    from firstsight.understanding.facts.fact_settings import FactOptions, FactSettings
+    from firstsight.understanding.facts.fact_status import FactState
+    from firstsight.understanding.facts.fact_update import FactUpdateCounts, FactUpdateReport
     from firstsight.understanding.quality.quality_list import PictureProblem, QualityReport
     from firstsight.understanding.tags.labels.label_table import GivenTag
     from firstsight.understanding.tags.labels.tag_tree import TagTree
@@ -218,6 +223,8 @@ __all__ = [
     "DatabaseBusyError",
     "DecisionLabel",
     "DependentModel",
+    "DetectorCut",
+    "DetectorRule",
     "Difference",
     "DistilFigure",
     "DistilOptions",
@@ -250,6 +257,13 @@ __all__ = [
     "ExportReport",
     "ExportedUsers",
     "Exposure",
+    "FactOptions",
+    "FactSettings",
+    "FactState",
+    "FactStatus",
+    "FactUpdateCounts",
+    "FactUpdateReport",
+    "Facts",
     "Failure",
     "FirstsightError",
     "GivenTag",

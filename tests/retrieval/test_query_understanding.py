@@ -1,4 +1,4 @@
-"""What the rules understand of a query, applied in a search: prices, words to avoid, names of items."""
+"""Parts of a query that rules understand, applied in a search: prices, words to avoid, names of items."""
 
 from __future__ import annotations
 

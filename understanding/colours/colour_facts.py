@@ -8,10 +8,10 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from firstsight.indexer.facts.item_facts import FactItem, FactView
 from firstsight.media.picture_facts import JsonValue, PictureFact
 from firstsight.understanding.colours.named_shades import COLOURS
 from firstsight.understanding.colours.picture_colours import COLOUR_FACT, is_multicolour
-from firstsight.understanding.facts.fact_kind import FactItem, FactView
 
 FURTHER_WEIGHT: Final = 0.5
 """Weight of each picture after the first. They show the same product from behind, worn, or packed, so they correct the

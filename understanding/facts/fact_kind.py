@@ -37,3 +37,11 @@ class FactKind(Protocol):
             For each item, a value for each of `fields`; None for "don't know".
         """
         ...
+
+
+def version_of(kind: FactKind) -> str:
+    """Version of a kind: that of its function, or of a kind without one its `version`, if it has that, else empty.
+
+    Stored facts of another version are outdated.
+    """
+    return kind.picture_fact.version if kind.picture_fact else str(getattr(kind, "version", ""))

@@ -12,10 +12,12 @@ from typing import Any, Final, TypedDict
 import pyarrow as pa
 
 from firstsight.errors import QueryError
+from firstsight.extras import require_packages
 from firstsight.keywords import check_texts
 from firstsight.records import Record
 from firstsight.storage.side_tables import TableLocation, open_side_table, upsert
 from firstsight.storage.tables import key_field
+from firstsight.understanding.language.language_identifier import check_languages
 
 TABLE: Final = "fact_settings"
 
@@ -26,6 +28,9 @@ SCHEMA: Final = pa.schema(
         pa.field("complete", pa.string(), nullable=False),  # JSON: fact -> version that all stored items have
     ]
 )
+
+PACKAGED_MODELS: Final = "packaged"
+"""Value of `ocr_models` that ends the use of a folder."""
 
 _ROW: Final = "facts"
 
@@ -38,7 +43,7 @@ class FactOptions(TypedDict, total=False):
     languages: Sequence[str] | None
     quality: bool | None
     ocr: bool | None
-    ocr_models: str | os.PathLike[str] | None
+    ocr_models: str | os.PathLike[str] | None  # a folder, or "packaged" for the models of the package
     detectors: Sequence[str] | None  # an empty list removes all
 
 
@@ -73,6 +78,8 @@ class FactSettings(Record):
 
         Raises:
             QueryError: a list is a text, or the folder of models does not exist.
+            CatalogError: a language is no known code.
+            OptionalDependencyError: the language is asked for, and the extra "language" is not installed.
         """
         changes: dict[str, Any] = {
             {"detect_language": "language"}.get(name, name): value
@@ -83,7 +90,12 @@ class FactSettings(Record):
             if name in changes:
                 check_texts(name, changes[name])
                 changes[name] = tuple(dict.fromkeys(text.strip() for text in changes[name] if text.strip()))
-        if "ocr_models" in changes:
+        if changes.get("language") or changes.get("languages"):
+            require_packages("language", "finding the language of items", ["py3langid"])
+            changes["languages"] = check_languages(changes.get("languages", self.languages))
+        if changes.get("ocr_models") == PACKAGED_MODELS:
+            changes["ocr_models"] = None
+        elif "ocr_models" in changes:
             folder = Path(changes["ocr_models"]).expanduser().absolute()
             if not folder.is_dir():
                 raise QueryError(f"the folder of models for text in pictures, {folder}, does not exist; give another")

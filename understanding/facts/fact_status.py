@@ -13,7 +13,7 @@ from firstsight.records import Record
 from firstsight.storage.facts.view_fact_table import all_view_facts
 from firstsight.storage.sql.conditions import is_in, quote_name
 from firstsight.storage.store import Store
-from firstsight.understanding.facts.fact_kind import FactKind
+from firstsight.understanding.facts.fact_kind import FactKind, version_of
 
 _READ_ROWS: Final = 10_000
 
@@ -43,10 +43,10 @@ def fact_states(store: Store, kinds: Sequence[FactKind], complete: dict[str, str
     found, outdated = _found(store, list(functions.values()))
     failed = _failed(store)
     states = []
-    for kind in kinds:
+    for kind in filter(has_state, kinds):
         fact = functions.get(kind.name)
         if fact is None:
-            states.append(_items_state(store, kind, complete.get(kind.name) == ""))
+            states.append(_items_state(store, kind, complete.get(kind.name) == version_of(kind)))
             continue
         total = store.views.count_rows(is_in("part", fact.parts))
         missing = max(0, total - found[fact.name] - outdated[fact.name])
@@ -63,13 +63,17 @@ def count_items_without(store: Store, kinds: Sequence[FactKind], complete: dict[
     """Number of stored items that lack a fact, by the name of the kind; kinds that all items have are left out."""
     lacking = {}
     for kind in kinds:
-        version = kind.picture_fact.version if kind.picture_fact else ""
-        if complete.get(kind.name) == version:
+        if complete.get(kind.name) == version_of(kind) or not has_state(kind):
             continue
         count = _items_state(store, kind, False).missing if kind.picture_fact is None else _without(store, kind)
         if count:
             lacking[kind.name] = count
     return lacking
+
+
+def has_state(kind: FactKind) -> bool:
+    """Whether items can lack a kind: tags are scored by a command of their own, and a tag may be unknown."""
+    return kind.picture_fact is not None or (bool(kind.fields) and kind.name != "tags")
 
 
 def _without(store: Store, kind: FactKind) -> int:

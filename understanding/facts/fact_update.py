@@ -33,6 +33,7 @@ from firstsight.understanding.facts.fact_settings import (
     read_fact_settings,
     write_fact_settings,
 )
+from firstsight.understanding.facts.fact_status import has_state
 from firstsight.understanding.facts.item_facts import KindsOfFacts
 
 ITEMS_PER_STEP: Final = 128
@@ -140,8 +141,12 @@ class FactUpdate:
 
     @property
     def _reads_texts(self) -> bool:
-        """Whether a kind that reads texts was not computed for all items yet."""
-        return any(kind.picture_fact is None and kind.name not in self._complete for kind in self._facts.kinds)
+        """Whether a kind that reads texts was not computed for all items yet, or with other settings."""
+        versions = self._facts.versions
+        return any(
+            kind.picture_fact is None and has_state(kind) and self._complete.get(kind.name) != versions[kind.name]
+            for kind in self._facts.kinds
+        )
 
     def _update(self, ids: Sequence[str], pictures: StoredPictures) -> None:
         gaps = self._gaps(ids)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from firstsight.indexer.facts.item_facts import FactItem
 from firstsight.media.picture_facts import PictureFact
-from firstsight.understanding.facts.fact_kind import FactItem
 from firstsight.understanding.language.language_identifier import identify_languages
 
 LANGUAGE_COLUMN = "fact_language"
@@ -28,6 +28,8 @@ class LanguageFacts:
 
     def __init__(self, languages: Sequence[str] = ()) -> None:
         self._languages = tuple(languages)
+        self.version = ",".join(["1", *sorted(self._languages)])
+        """Changes with the languages, so that stored items are looked at again."""
 
     def values(self, items: Sequence[FactItem]) -> list[dict[str, Any]]:
         """Find the language of each item.

@@ -7,7 +7,9 @@ import sys
 import pytest
 
 from firstsight.errors import CatalogError, OptionalDependencyError
-from firstsight.understanding.facts.fact_kind import FactItem
+from firstsight.indexer.facts.item_facts import FactItem
+from firstsight.understanding.facts.fact_kind import version_of
+from firstsight.understanding.facts.fact_settings import FactSettings
 from firstsight.understanding.language.language_facts import LanguageFacts
 from firstsight.understanding.language.language_identifier import (
     check_languages,
@@ -70,3 +72,21 @@ def test_without_the_package_the_error_names_the_extra(monkeypatch: pytest.Monke
         identify_languages(["Rote Schuhe"])
     language_identifier._load_model.cache_clear()
     language_identifier._restrict.cache_clear()
+
+
+def test_other_languages_make_stored_facts_outdated() -> None:
+    assert version_of(LanguageFacts(["de"])) != version_of(LanguageFacts(["de", "en"]))
+    assert version_of(LanguageFacts(["en", "de"])) == version_of(LanguageFacts(["de", "en"]))
+
+
+def test_settings_store_the_codes_of_the_model() -> None:
+    assert FactSettings().changed({"languages": ["de-AT", "en"]}).languages == ("de", "en")
+    with pytest.raises(CatalogError, match="klingon"):
+        FactSettings().changed({"languages": ["klingon"]})
+
+
+def test_asking_for_the_language_without_the_extra_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "py3langid", None)
+    with pytest.raises(OptionalDependencyError, match=r"firstsight\[language\]"):
+        FactSettings().changed({"detect_language": True})
+    assert FactSettings().changed({"detect_language": False}).language is False
