@@ -27,7 +27,7 @@ import firstsight
 from benchmarks.interaction_logs import EventLog, movielens
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.personal_search.interest_boost import interest_cosines
-from firstsight.retrieval.personalisation import standardised
+from firstsight.retrieval.ranking.standard_scores import standardised
 
 SHOWN = 30
 """Results that a simulated user looks at."""

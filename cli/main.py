@@ -21,9 +21,7 @@ COMMANDS = {
         "status": ("catalogue.inspect:status_app", "Show the contents of a database and its runs."),
         "get": ("catalogue.inspect:get_app", "Show one item with its views."),
         "failures": ("catalogue.inspect:failures_app", "List media that could not be used."),
-        "facts": ("understanding.facts:app", "Show and update what is found in pictures."),
         "export": ("catalogue.export:app", "Write items and vectors to Parquet, .npz or JSON lines."),
-        "quality": ("understanding.quality:app", "List pictures with problems, such as blur."),
         "duplicates": ("catalogue.duplicates:app", "List groups of near-duplicate items."),
         "video-products": ("catalogue.video_products:app", "List, propose and review the products in videos."),
         "watch": ("catalogue.watch:app", "Index the latest frames of a live stream."),
@@ -33,7 +31,9 @@ COMMANDS = {
         "upgrade": ("catalogue.upgrade:app", "Upgrade a database of an earlier version."),
     },
     "Understanding": {
+        "facts": ("understanding.facts:app", "Show and update what is found in pictures."),
         "tags": ("understanding.tags:app", "Learn categories and attributes, and tag items."),
+        "quality": ("understanding.quality:app", "List pictures with problems, such as blur."),
     },
     "Search": {
         "search": ("search.search:app", "Search by text, picture, video or item."),

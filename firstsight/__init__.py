@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from firstsight.api.encoders.tuning import TuneOptions, tune
     from firstsight.api.evaluation import Evaluation
     from firstsight.api.events import EventLog
+    from firstsight.api.facts.facts import Facts, FactStatus
     from firstsight.api.index_options import IndexOptions, RunOptions
     from firstsight.api.indexing import Indexing
     from firstsight.api.items import Failure, Item, View
@@ -172,6 +173,9 @@ if TYPE_CHECKING:
     from firstsight.tuning.reading.catalogue_data import ReadReport
     from firstsight.tuning.tune_report import TuneReport
     from firstsight.tuning.tune_settings import TuneSettings
+    from firstsight.understanding.facts.fact_settings import FactOptions, FactSettings
+    from firstsight.understanding.facts.fact_status import FactState
+    from firstsight.understanding.facts.fact_update import FactUpdateCounts, FactUpdateReport
     from firstsight.understanding.quality.quality_list import PictureProblem, QualityReport
     from firstsight.understanding.tags.labels.label_table import GivenTag
     from firstsight.understanding.tags.labels.tag_tree import TagTree
@@ -250,6 +254,13 @@ __all__ = [
     "ExportReport",
     "ExportedUsers",
     "Exposure",
+    "FactOptions",
+    "FactSettings",
+    "FactState",
+    "FactStatus",
+    "FactUpdateCounts",
+    "FactUpdateReport",
+    "Facts",
     "Failure",
     "FirstsightError",
     "GivenTag",

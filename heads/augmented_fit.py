@@ -24,7 +24,8 @@ from firstsight.heads.calibrated_fit import (
     fit_and_calibrate,
     held_out_places,
 )
-from firstsight.heads.fitting import TrainingSet, cross_validated_logits, fit_best, make_folds
+from firstsight.heads.fitting import Recipe, TrainingSet, cross_validated_logits, make_folds
+from firstsight.heads.methods.view_methods import PolicyPrompts, fit_method
 from firstsight.records import Record
 
 DRAWS = 2_000
@@ -78,7 +79,7 @@ def fit_with_copies(
     data: TrainingSet,
     copies: Copies,
     means: Mapping[str, Vector],
-    direction: Vector | None,
+    prompts: PolicyPrompts | None,
     settings: TrainSettings,
 ) -> tuple[CalibratedFit, Augmentation]:
     """Fit a head without and with copies, and return the one that the rule chooses, calibrated.
@@ -86,12 +87,12 @@ def fit_with_copies(
     Args:
         data: labelled units of both classes.
         copies: copies of them.
-        means, direction, settings: as for `fit_and_calibrate`.
+        means, prompts, settings: as for `fit_and_calibrate`.
 
     Raises:
         SafetyError: `settings.confidence` is not above 0.5.
     """
-    plain = fit_and_calibrate(data, means, direction, settings)
+    plain = fit_and_calibrate(data, means, prompts, settings)
     if plain.held_out is None or not len(copies.source):
         reason = "there are too few labels to hold any out" if plain.held_out is None else "no picture has a copy"
         return plain, _unused(f"not used: {reason}", len(copies.source))
@@ -101,7 +102,7 @@ def fit_with_copies(
         training = join_copies(data.select_units(seen_places), _renumbered(copies, seen_places))
         folds = make_folds(data.select_units(seen_places))
         folds = _extended(folds, len(seen_places), _renumbered(copies, seen_places))
-        fit = fit_best(training, means, direction, folds=folds)
+        fit = fit_method(training, means, prompts, folds, settings.method)
         logits = fit.unit_logits(data.select_units(out))
         copy_logits = fit.unit_logits(held_copies.units)
         plain_logits = plain.fit.unit_logits(data.select_units(out))
@@ -111,13 +112,11 @@ def fit_with_copies(
         training = join_copies(data, copies)
         inner = make_folds(data)
         folds = _extended(inner, len(data.labels), copies)
-        fit = fit_best(training, means, direction, folds=folds)
-        prompts = direction if fit.uses_prompts else None
-        all_logits = cross_validated_logits(training, means, prompts, fit.c, folds)
+        fit = fit_method(training, means, prompts, folds, settings.method)
+        all_logits = cross_validated_logits(training, means, fit.recipe, folds)
         logits, copy_logits = all_logits[: len(data.labels)], all_logits[len(data.labels) :]
         # heads without copies, by the same folds, score the copies of the units that they did not see
-        prompts = direction if plain.fit.uses_prompts else None
-        plain_all = _scores_of_copies(data, copies, means, prompts, plain.fit.c, inner)
+        plain_all = _scores_of_copies(data, copies, means, plain.fit.recipe, inner)
         plain_logits, plain_copy_logits = plain_all
         seen = data.unit_ids
     rate = _rate(plain, data.labels[out], plain_logits)
@@ -132,7 +131,7 @@ def fit_with_copies(
     )
     if not found.used:
         return plain, found
-    return calibrate_fit(data, out, fit, seen, logits, method, direction, settings), found
+    return calibrate_fit(data, out, fit, seen, logits, method, prompts, settings), found
 
 
 def join_copies(data: TrainingSet, copies: Copies) -> TrainingSet:
@@ -235,8 +234,7 @@ def _scores_of_copies(
     data: TrainingSet,
     copies: Copies,
     means: Mapping[str, Vector],
-    direction: Vector | None,
-    c: float,
+    recipe: Recipe,
     folds: list[Indices],
 ) -> tuple[Floats, Floats]:
     """Logits of units and of their copies; the fit behind each saw no unit of its fold, and no copy at all."""
@@ -244,7 +242,7 @@ def _scores_of_copies(
     everything = np.arange(len(data.labels))
     for fold in folds:
         kept = data.select_units(np.setdiff1d(everything, fold))
-        fit = fit_best(kept, means, direction, folds=[], c=c)
+        fit = recipe.fit(kept, means)
         logits[fold] = fit.unit_logits(data.select_units(fold))
         of_fold = np.isin(copies.source, fold)
         if of_fold.any():

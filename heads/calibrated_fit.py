@@ -18,7 +18,9 @@ from firstsight.encoders.base import Vector
 from firstsight.errors import SafetyError
 from firstsight.heads.array_types import Floats, Indices, Labels
 from firstsight.heads.calibration import HeadCalibration, calibrate
-from firstsight.heads.fitting import Fit, TrainingSet, choose_held_out, cross_validated_logits, fit_best, make_folds
+from firstsight.heads.fitting import Fit, TrainingSet, choose_held_out, cross_validated_logits, make_folds
+from firstsight.heads.methods.class_fit import METHODS
+from firstsight.heads.methods.view_methods import PolicyPrompts, fit_method
 from firstsight.heads.thresholds import Threshold, choose_threshold
 from firstsight.records import Record
 
@@ -31,7 +33,7 @@ class TrainSettings:
     """Targets and options of a training.
 
     Raises:
-        SafetyError: a value is not between 0 and 1.
+        SafetyError: a value is not between 0 and 1, or the method is unknown.
     """
 
     precision: float | None = 0.95  # of blocked items; None for the policy's own cut
@@ -40,10 +42,13 @@ class TrainSettings:
     prevalence: float | None = None  # share of positives in the catalogue; None if the labels have the same share
     review_budget: float | None = None  # maximum share of the items that goes to review; None for no limit
     augment: bool = False  # also train on changed copies of the labelled pictures, if held-out units gain
+    method: str = "auto"  # one of "auto", "linear", "prompt-offset", "tip-adapter" and "coop"
 
     def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise SafetyError(f"no method is called {self.method!r}; there are {', '.join(METHODS)}")
         for name, value in asdict(self).items():
-            if name != "augment" and value is not None and not 0 < value < 1:
+            if name not in ("augment", "method") and value is not None and not 0 < value < 1:
                 raise SafetyError(f"{name} must be between 0 and 1, not {value:g}")
 
 
@@ -73,14 +78,14 @@ class CalibratedFit:
 
 
 def fit_and_calibrate(
-    data: TrainingSet, means: Mapping[str, Vector], direction: Vector | None, settings: TrainSettings
+    data: TrainingSet, means: Mapping[str, Vector], prompts: PolicyPrompts | None, settings: TrainSettings
 ) -> CalibratedFit:
     """Fit a head, calibrate it and choose its cuts.
 
     Args:
         data: labelled units of both classes.
         means: (dim,) mean vector of each part in the catalogue.
-        direction: (dim,) prompt direction; None without prompts.
+        prompts: of the policy; None without prompts.
         settings: targets of the cuts.
 
     Raises:
@@ -88,19 +93,19 @@ def fit_and_calibrate(
     """
     folds = make_folds(data)
     if not folds:
-        fit = fit_best(data, means, direction, folds=[])
+        fit = fit_method(data, means, prompts, [], settings.method)
         return CalibratedFit(fit, data.unit_ids, None, HeadCalibration(), {}, {"held_out": "none"})
     out, kept, method = held_out_places(data)
     if kept is not None:
         training = data.select_units(kept)
-        fit = fit_best(training, means, direction, folds=make_folds(training))
+        fit = fit_method(training, means, prompts, make_folds(training), settings.method)
         seen = training.unit_ids
         logits = fit.unit_logits(data.select_units(out))
     else:
-        fit = fit_best(data, means, direction, folds=folds)
-        logits = cross_validated_logits(data, means, direction if fit.uses_prompts else None, fit.c, folds)
+        fit = fit_method(data, means, prompts, folds, settings.method)
+        logits = cross_validated_logits(data, means, fit.recipe, folds)
         seen = data.unit_ids
-    return calibrate_fit(data, out, fit, seen, logits, method, direction, settings)
+    return calibrate_fit(data, out, fit, seen, logits, method, prompts, settings)
 
 
 def held_out_places(data: TrainingSet) -> tuple[Indices, Indices | None, str]:
@@ -124,7 +129,7 @@ def calibrate_fit(
     seen: tuple[str, ...],
     logits: Floats,
     method: str,
-    direction: Vector | None,
+    prompts: PolicyPrompts | None,
     settings: TrainSettings,
 ) -> CalibratedFit:
     """Calibrate a fit and choose its cuts on held-out units.
@@ -136,13 +141,13 @@ def calibrate_fit(
         seen: ids of the units that it was fitted on.
         logits: (n,) logits of the held-out units, by a fit that did not see them.
         method: how units were held out, for the figures.
-        direction: (dim,) prompt direction; None without prompts.
+        prompts: of the policy; None without prompts.
         settings: targets of the cuts.
 
     Raises:
         SafetyError: `settings.confidence` is not above 0.5.
     """
-    labels = data.labels[out]
+    labels, units = data.labels[out], data.select_units(out)
     calibration = calibrate(logits, labels, prevalence=settings.prevalence)
     held_out = HeldOutUnits(
         out,
@@ -151,7 +156,7 @@ def calibrate_fit(
         labels,
         data.weights[out],
         data.groups[out],
-        None if direction is None else data.select_units(out).unit_maxima(data.select_units(out).vectors @ direction),
+        None if prompts is None else units.unit_maxima(units.vectors @ prompts.direction),
     )
     return CalibratedFit(
         fit, seen, held_out, calibration, _thresholds(held_out, settings), _figures(held_out, logits, method)

@@ -13,13 +13,14 @@ import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vector, Vectors, unit
 from firstsight.heads.array_types import Floats, Indices, Labels
+from firstsight.heads.key_cache import KeyCache
 from firstsight.storage.tables import HEAD_PARTS
 
 C_GRID = (0.03, 0.3, 3.0, 30.0, 300.0)
@@ -85,19 +86,55 @@ class TrainingSet:
         return maxima
 
 
+class Recipe(Protocol):
+    """A method with its settings, which can be fitted to any labels."""
+
+    def fit(self, data: TrainingSet, means: Mapping[str, Vector]) -> Fit:
+        """Fit the labelled units; `means` are (dim,) mean vectors of the parts in the catalogue."""
+        ...
+
+
 @dataclass(frozen=True)
 class Fit:
-    """A linear score of views."""
+    """A score of views: linear, and for Tip-Adapter with a cache of labelled views."""
 
     coef: Vector  # (dim,)
     intercepts: dict[str, float]  # by part
-    c: float
-    uses_prompts: bool  # whether the prompt direction was a feature
+    recipe: Recipe  # fits other labels in the same way
+    method: str  # "linear", "prompt-offset", "tip-adapter" or "coop"
+    setting: Mapping[str, float]  # what the method chose, by name
+    cache: KeyCache | None = None  # with values of one column
+    reason: str = ""  # why this method, with figures
+
+    @property
+    def uses_prompts(self) -> bool:
+        """Whether the policy's prompts are part of the score."""
+        return self.method != "linear"
 
     def unit_logits(self, data: TrainingSet) -> Floats:
         """Return (units,) logits; the logit of a unit is that of its highest view."""
         offsets = np.array([self.intercepts[part] for part in HEAD_PARTS])
-        return data.unit_maxima((data.vectors @ self.coef).astype(np.float64) + offsets[data.parts])
+        logits = (data.vectors @ self.coef).astype(np.float64) + offsets[data.parts]
+        if self.cache is not None:
+            logits += self.cache.scores(data.vectors)[:, 0]
+        return data.unit_maxima(logits)
+
+
+@dataclass(frozen=True)
+class RegressionRecipe:
+    """Logistic regression of views.
+
+    Args:
+        c: inverse strength of regularisation.
+        direction: (dim,) prompt direction as a feature; None to leave it out.
+    """
+
+    c: float = 1.0
+    direction: Vector | None = None
+
+    def fit(self, data: TrainingSet, means: Mapping[str, Vector]) -> Fit:
+        """Fit the labelled units; see `Recipe`."""
+        return _fit(data, means, self)
 
 
 def make_folds(data: TrainingSet) -> list[Indices]:
@@ -132,12 +169,7 @@ def choose_held_out(data: TrainingSet) -> Indices:
 
 
 def fit_best(
-    data: TrainingSet,
-    means: Mapping[str, Vector],
-    direction: Vector | None,
-    *,
-    folds: Sequence[Indices],
-    c: float = 1.0,
+    data: TrainingSet, means: Mapping[str, Vector], direction: Vector | None, *, folds: Sequence[Indices]
 ) -> Fit:
     """Fit with the settings that predict units of other groups best: the C, and prompts used or not.
 
@@ -146,49 +178,55 @@ def fit_best(
         means: (dim,) mean vector of each part in the catalogue.
         direction: (dim,) prompt direction; None without prompts.
         folds: from `make_folds`; without folds, the prompts are used.
-        c: inverse strength of regularisation without folds.
     """
     if not folds:
-        return _fit(data, means, direction, c)
-    options = [None] if direction is None else [None, direction]
-    losses = {
-        (place, c): _loss(cross_validated_logits(data, means, option, c, folds), data)
-        for place, option in enumerate(options)
-        for c in C_GRID
-    }
-    c_without = min((c for c in C_GRID), key=lambda c: losses[0, c])
-    best: tuple[int, float] = (0, c_without)
-    if direction is not None:
-        c_with = min((c for c in C_GRID), key=lambda c: losses[1, c])
-        if losses[1, c_with] < (1 - MIN_GAIN) * losses[0, c_without]:
-            best = (1, c_with)
-    return _fit(data, means, options[best[0]], best[1])
+        return RegressionRecipe(direction=direction).fit(data, means)
+    return best_linear(data, means, [None] if direction is None else [None, direction], folds).fit(data, means)
+
+
+def best_linear(
+    data: TrainingSet, means: Mapping[str, Vector], options: Sequence[Vector | None], folds: Sequence[Indices]
+) -> RegressionRecipe:
+    """Choose the C, and one of one or two directions, by cross-validation.
+
+    Args:
+        data, means, folds: as for `fit_best`; at least one fold.
+        options: directions; the second is used only if it saves `MIN_GAIN` of the loss of the first.
+    """
+    chosen, lowest = RegressionRecipe(), np.inf
+    for place, option in enumerate(options):
+        recipes = [RegressionRecipe(c, option) for c in C_GRID]
+        losses = [balanced_loss(cross_validated_logits(data, means, recipe, folds), data) for recipe in recipes]
+        if place == 0 or min(losses) < (1 - MIN_GAIN) * lowest:
+            chosen, lowest = recipes[int(np.argmin(losses))], min(losses)
+    return chosen
 
 
 def cross_validated_logits(
-    data: TrainingSet, means: Mapping[str, Vector], direction: Vector | None, c: float, folds: Sequence[Indices]
+    data: TrainingSet, means: Mapping[str, Vector], recipe: Recipe, folds: Sequence[Indices]
 ) -> Floats:
     """Return (units,) logits; the fit behind each logit saw no unit of its fold.
 
     Args:
-        data, means, direction, folds: as for `fit_best`.
-        c: inverse strength of regularisation.
+        data, means, folds: as for `fit_best`.
+        recipe: method and settings.
     """
     logits = np.empty(len(data.labels))
     everything = np.arange(len(data.labels))
     for fold in folds:
-        fit = _fit(data.select_units(np.setdiff1d(everything, fold)), means, direction, c)
+        fit = recipe.fit(data.select_units(np.setdiff1d(everything, fold)), means)
         logits[fold] = fit.unit_logits(data.select_units(fold))
     return logits
 
 
-def _loss(logits: Floats, data: TrainingSet) -> float:
-    """Logarithmic loss with both classes of the same weight."""
+def balanced_loss(logits: Floats, data: TrainingSet) -> float:
+    """Compute the logarithmic loss of (units,) logits, with both classes of the same weight."""
     signs = np.where(data.labels == 1, 1.0, -1.0)
-    return float(np.sum(np.logaddexp(0, -signs * logits) * _balanced_weights(data)))
+    return float(np.sum(np.logaddexp(0, -signs * logits) * balanced_weights(data)))
 
 
-def _balanced_weights(data: TrainingSet) -> Floats:
+def balanced_weights(data: TrainingSet) -> Floats:
+    """Return (units,) weights; those of each class sum to one half."""
     weights = data.weights.copy()
     for label in (0, 1):
         of_class = data.labels == label
@@ -196,7 +234,8 @@ def _balanced_weights(data: TrainingSet) -> Floats:
     return weights
 
 
-def _fit(data: TrainingSet, means: Mapping[str, Vector], direction: Vector | None, c: float) -> Fit:
+def _fit(data: TrainingSet, means: Mapping[str, Vector], recipe: RegressionRecipe) -> Fit:
+    c, direction = recipe.c, recipe.direction
     stacked = np.stack([means[part] for part in HEAD_PARTS])
     centred = data.vectors - stacked[data.parts]
     scale = 1.0 / max(float(np.sqrt(np.mean(np.sum(centred**2, axis=1)))), 1e-6)
@@ -206,21 +245,22 @@ def _fit(data: TrainingSet, means: Mapping[str, Vector], direction: Vector | Non
         features = np.concatenate([features, (features @ prompt_axis)[:, None]], axis=1)
     labels = data.labels[data.units]
     sizes = np.bincount(data.units, minlength=len(data.labels))
-    weights = (_balanced_weights(data) / sizes * len(data.labels))[data.units]  # a unit counts once, with any views
+    weights = (balanced_weights(data) / sizes * len(data.labels))[data.units]  # a unit counts once, with any views
     coef, intercept = _regress(features, labels, weights, c)
     ambiguous = (labels == 1) & (sizes[data.units] > 1)
     if ambiguous.any():
         logits = features @ coef + intercept
         kept = ~ambiguous | (logits > 0) | (logits >= data.unit_maxima(logits)[data.units])
         kept_sizes = np.bincount(data.units[kept], minlength=len(data.labels))
-        weights = (_balanced_weights(data) / np.maximum(kept_sizes, 1) * len(data.labels))[data.units[kept]]
+        weights = (balanced_weights(data) / np.maximum(kept_sizes, 1) * len(data.labels))[data.units[kept]]
         coef, intercept = _regress(features[kept], labels[kept], weights, c)
     head_coef = coef[: data.vectors.shape[1]].copy()
     if prompt_axis is not None:
         head_coef += coef[-1] * prompt_axis
     head_coef *= scale
     offsets = {part: float(intercept - means[part] @ head_coef) for part in HEAD_PARTS}
-    return Fit(np.asarray(head_coef, dtype=np.float32), offsets, c, direction is not None)
+    method = "linear" if direction is None else "prompt-offset"
+    return Fit(np.asarray(head_coef, dtype=np.float32), offsets, recipe, method, {"c": c})
 
 
 def _regress(features: Vectors, labels: Labels, weights: Floats, c: float) -> tuple[Floats, float]:

@@ -1,8 +1,12 @@
-"""Comparison of a newly trained head, the challenger, with the head in use, the champion.
+"""Comparison of a newly trained head, the challenger, with what is in use: a champion, the prompts, or nothing.
 
-The rule: both heads score held-out data that neither has seen. The challenger is promoted if a paired bootstrap puts
-the difference in average precision above zero with 95 % confidence, one-sided. At least 10 groups must hold a positive.
-An equal challenger is not promoted: a new head changes decisions, so it must be better.
+The rule for a champion: both heads score held-out data that neither has seen. The challenger is promoted if a paired
+bootstrap puts the difference in average precision above zero with 95 % confidence, one-sided. At least 10 groups must
+hold a positive. An equal challenger is not promoted: a new head changes decisions, so it must be better.
+
+The rule for a first head: its average precision on labels that it was not fitted on must be above the share of
+positives with 95 % confidence, one-sided, and not below that of the policy's prompts. An equal head is promoted: unlike
+prompts, it is calibrated, so it can block.
 
 Source: the paired bootstrap is Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 16. It draws
 whole groups (the views of an item, near-duplicates), because their rows depend on each other.
@@ -10,13 +14,14 @@ whole groups (the views of an item, near-duplicates), because their rows depend 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.errors import SafetyError
-from firstsight.heads.array_types import Floats, Labels
+from firstsight.heads.array_types import Floats, Indices, Labels
 from firstsight.records import Record
 
 MIN_POSITIVES = 10
@@ -37,6 +42,7 @@ class HeadComparison(Record):
     rows: int
     promote: bool
     reason: str  # the rule, applied: one sentence
+    against: str = "champion"  # or "prompts", or "chance": the share of positives
 
 
 def average_precision(scores: Floats, labels: Labels, weights: Floats | None = None) -> float:
@@ -91,12 +97,7 @@ def compare(
     if positives < MIN_POSITIVES:
         reason = f"kept: the held-out data have {positives} positives, and {MIN_POSITIVES} are needed to compare heads"
         return HeadComparison(before, after, after - before, np.nan, np.nan, confidence, positives, n, False, reason)
-    rng = np.random.default_rng(seed)
-    differences = np.empty(resamples)
-    for draw in range(resamples):
-        times = np.bincount(rng.integers(0, count, count), minlength=count)[members]
-        differences[draw] = new.at(weights * times) - old.at(weights * times)
-    differences = differences[np.isfinite(differences)]  # a draw without a positive has no average precision
+    differences = _draw(lambda drawn: new.at(drawn) - old.at(drawn), weights, members, count, resamples, seed)
     low, high = np.quantile(differences, [1 - confidence, confidence])
     promote = bool(low > 0)
     outcome = "challenger promoted" if promote else "champion kept"
@@ -107,6 +108,75 @@ def compare(
     return HeadComparison(
         before, after, after - before, float(low), float(high), confidence, positives, n, promote, reason
     )
+
+
+def compare_first(
+    labels: Labels,
+    prompts: Floats | None,
+    head: Floats,
+    *,
+    weights: Floats | None = None,
+    groups: NDArray[np.object_] | None = None,
+    confidence: float = 0.95,
+    resamples: int = 2_000,
+    seed: int = 0,
+) -> HeadComparison:
+    """Compare a policy's first head with its prompts, or with chance if it has none, and decide whether to promote it.
+
+    Args:
+        labels: (n,) 0 or 1; both occur.
+        prompts: (n,) scores of the prompts; None without prompts.
+        head: (n,) scores of the head, by fits that did not see the row's group.
+        weights, groups, confidence, resamples, seed: as for `compare`.
+
+    Raises:
+        SafetyError: as `compare`.
+    """
+    n = len(labels)
+    weights = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
+    _check(labels, head if prompts is None else prompts, head, weights, groups, confidence, resamples)
+    members = np.arange(n) if groups is None else np.unique(groups.astype(str), return_inverse=True)[1].ravel()
+    count = int(members.max()) + 1 if n else 0
+    positives = len(np.unique(members[labels == 1]))
+    curve = _APCurve(head, labels)
+    after = curve.at(weights)
+
+    def share(drawn: Floats) -> float:
+        return float(np.average(labels == 1, weights=drawn))
+
+    above_chance = _draw(lambda drawn: curve.at(drawn) - share(drawn), weights, members, count, resamples, seed)
+    low, high = (float(end) for end in np.quantile(above_chance, [1 - confidence, confidence]))
+    against, before, promote = "chance", share(weights), low > 0
+    needed = f"at least {low:+.4f} with {confidence:.0%} confidence; above 0 is needed"
+    if prompts is not None and promote:
+        curve_of_prompts = _APCurve(prompts, labels)
+        against, before = "prompts", curve_of_prompts.at(weights)
+        gains = _draw(
+            lambda drawn: curve.at(drawn) - curve_of_prompts.at(drawn), weights, members, count, resamples, seed
+        )
+        low, high = (float(end) for end in np.quantile(gains, [1 - confidence, confidence]))
+        promote = after >= before
+        needed = f"between {low:+.4f} and {high:+.4f} with {confidence:.0%} confidence each; it must not be below 0"
+    baseline = "the prompts" if against == "prompts" else "the share of positives"
+    reason = (
+        f"{'promoted' if promote else 'not promoted'}: average precision of {baseline} {before:.4f}, of the head "
+        f"{after:.4f}, difference {after - before:+.4f}, {needed}"
+    )
+    return HeadComparison(
+        before, after, after - before, low, high, confidence, positives, n, bool(promote), reason, against
+    )
+
+
+def _draw(
+    measure: Callable[[Floats], float], weights: Floats, members: Indices, count: int, resamples: int, seed: int
+) -> Floats:
+    """Measure weights of rows whose groups are drawn with replacement; draws without a value are left out."""
+    rng = np.random.default_rng(seed)
+    values = np.empty(resamples)
+    for draw in range(resamples):
+        times = np.bincount(rng.integers(0, count, count), minlength=count)[members]
+        values[draw] = measure(weights * times)
+    return values[np.isfinite(values)]  # a draw without a positive has no average precision
 
 
 class _APCurve:

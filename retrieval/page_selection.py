@@ -1,4 +1,4 @@
-"""Select the items of one result page from a ranking: reranking, personal boost, thresholds, collapse, diversity."""
+"""Select the items of one result page from a ranking: reranking, boosts, thresholds, collapse, diversity."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from firstsight.retrieval.ranking.collapse import (
     collapse_duplicates,
     count_groups,
 )
+from firstsight.retrieval.ranking.colour_boost import COLOUR_CANDIDATES, boost_colours
 from firstsight.retrieval.ranking.diversity import maximal_marginal_relevance
 from firstsight.retrieval.ranking.fetch_batching import FetchGenerator
 from firstsight.retrieval.ranking.readings import Candidate, CandidateRanking
@@ -50,8 +51,15 @@ def select_page(
     end = query.offset + query.k
     want = max(end, DIVERSITY_POOL) if query.diversity else end
     # every page reranks the same items, also those that a threshold removes later
-    need = max(want, CANDIDATES if reranker else 0, PERSONAL_CANDIDATES if personaliser else 0)
+    wish = ranker.encoded.wish
+    need = max(
+        want,
+        CANDIDATES if reranker else 0,
+        COLOUR_CANDIDATES if wish else 0,
+        PERSONAL_CANDIDATES if personaliser else 0,
+    )
     reranked: list[Candidate] = []
+    coloured: list[Candidate] = []
     boosted: list[Candidate] = []
     min_cosine = _min_cosine(ranker)
     while True:
@@ -60,6 +68,10 @@ def select_page(
         if reranker:
             reranked = reranked or reranker.order(ranker.store, ranker.encoded, candidates[:CANDIDATES])
             candidates = [*reranked, *candidates[CANDIDATES:]]
+        if wish:
+            first = candidates[:COLOUR_CANDIDATES]
+            coloured = coloured or boost_colours(ranker.store, first, wish.colours, query.colour_weight)
+            candidates = [*coloured, *candidates[COLOUR_CANDIDATES:]]
         if personaliser:
             boosted = boosted or personalise(candidates[:PERSONAL_CANDIDATES], personaliser)
             candidates = [*boosted, *candidates[PERSONAL_CANDIDATES:]]

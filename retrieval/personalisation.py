@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from firstsight.retrieval.query import Query
 from firstsight.retrieval.ranking.readings import Candidate
+from firstsight.retrieval.ranking.standard_scores import standardised
 
 PERSONAL_CANDIDATES = 100
 """Number of items of a ranking that a boost can move: the same for every page, so all pages come from one order."""
@@ -48,10 +49,3 @@ def personalise(candidates: Sequence[Candidate], personaliser: Personaliser) -> 
         replace(candidates[n], value=place.value, boost=float(boosts[n]))
         for n, place in zip(order.tolist(), candidates, strict=True)
     ]
-
-
-def standardised(values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values less their mean, in standard deviations; zeros if all values are equal."""
-    array = np.asarray(values, dtype=np.float64)
-    spread = float(array.std()) if len(array) else 0.0
-    return (array - array.mean()) / spread if spread > 1e-9 else np.zeros(len(array))

@@ -50,6 +50,9 @@ Fusion = Literal["rrf", "weighted"]
 MAX_RESULTS = 10_000
 """Maximum of offset + k."""
 
+DEFAULT_COLOUR_WEIGHT = 3.0
+"""Measured by benchmarks/understanding_parts/colours.py."""
+
 KINDS = ("product", "video", "live")
 
 NO_COLLAPSE = "none"
@@ -75,6 +78,8 @@ class Query:
         minus: texts to avoid.
         minus_images: pictures to avoid.
         minus_weight: maximum penalty for minus and minus_images, 0 to 1.
+        colour_weight: maximum boost for items of the colours in the text, in standard deviations of the ranking score,
+            0 to 10; 0 for none. See `firstsight.retrieval.ranking.colour_boost`.
         mode: "vector", "words" or "hybrid"; None: hybrid for a text alone, else vector.
         fusion: how mode hybrid joins both rankings; see `firstsight.retrieval.ranking.fusion`.
         part: vector to compare with, see `PartChoice`; None: item with a text or items, else best. In a database with
@@ -117,6 +122,7 @@ class Query:
     minus: Sequence[str] = ()
     minus_images: Sequence[ImageInput] = ()
     minus_weight: float = 0.5
+    colour_weight: float = DEFAULT_COLOUR_WEIGHT
     mode: Mode | None = None
     fusion: Fusion = "weighted"
     part: PartChoice | None = None
@@ -312,6 +318,7 @@ class Query:
         if self.offset + self.k > MAX_RESULTS:
             raise QueryError(f"offset {self.offset} + k {self.k} is over {MAX_RESULTS}; narrow the query instead")
         _check_number("minus_weight", self.minus_weight, 0, 1)
+        _check_number("colour_weight", self.colour_weight, 0, 10)
         _check_number("diversity", self.diversity, 0, 1)
         if self.min_score is not None:
             _check_number("min_score", self.min_score, -1, 1)

@@ -28,6 +28,7 @@ class QuerySettings(TypedDict, total=False):
     minus: Sequence[str]
     minus_images: Sequence[ImageInput]
     minus_weight: float
+    colour_weight: float
     mode: Mode | None
     fusion: Fusion
     part: PartChoice | None

@@ -94,6 +94,7 @@ class ResultRows:
             others=hit.others,
             rank_score=hit.candidate.rank_score,
             boost=hit.candidate.boost,
+            colour_boost=hit.candidate.colour_boost,
             moments=None if moments is None else lines.add_to_moments(moments, matches, MAX_MOMENTS, nearest),
             line=lines.best_of(item_id, matches),
             duplicates=hit.duplicates,

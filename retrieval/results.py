@@ -86,6 +86,7 @@ class SearchResult(Record):
     clip: ClipMatch | None = None  # where its video contains the clip of the query; None if it does not
     picture_text: PictureTextMatch | None = None  # line in its pictures with most words of the query text, or None
     boost: float | None = None  # of a personalised search, in standard deviations of the ranking score; else None
+    colour_boost: float | None = None  # for the colours of the query's text, likewise; None without colour words
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain values for JSON; the catalogue's columns are under `columns`."""
@@ -93,6 +94,7 @@ class SearchResult(Record):
         scores = {"score": round(self.score, 4), "relevance": round(self.relevance, 4)}
         rank = {} if self.rank_score is None else {"rank_score": round(self.rank_score, 4)}
         rank |= {} if self.boost is None else {"boost": round(self.boost, 4)}
+        rank |= {} if self.colour_boost is None else {"colour_boost": round(self.colour_boost, 4)}
         group: dict[str, Any] = {} if self.others is None else {"others": self.others}
         group |= {} if self.moments is None else {"moments": plain_value(self.moments)}
         group |= {} if self.products is None else {"products": plain_value(self.products)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,8 +45,12 @@ class FactFlags:
         panels.facts("--ocr/--no-ocr", help='Read the text in pictures and frames, with the extra "ocr".'),
     ] = None
     ocr_models: Annotated[
-        Path | None,
-        panels.facts("--ocr-models", metavar="FOLDER", help="Folder with models for the text of other scripts."),
+        str | None,
+        panels.facts(
+            "--ocr-models",
+            metavar="FOLDER",
+            help="Folder with models for the text of other scripts, or packaged for the models of the package.",
+        ),
     ] = None
     detector: Annotated[
         list[str] | None,

@@ -62,16 +62,26 @@ class TrainFlags:
         ),
     ] = False
 
+    method: Annotated[
+        str,
+        panels.training(
+            "--method",
+            metavar="METHOD",
+            help="auto (by cross-validation), linear, prompt-offset, tip-adapter or coop (learned prompts; seconds to "
+            "minutes a head).",
+        ),
+    ] = "auto"
+
     def settings(self) -> TrainSettings:
         """Settings of a training run.
 
         Raises:
-            SafetyError: a value out of range.
+            SafetyError: a value out of range, or an unknown method.
         """
         from firstsight.heads.calibrated_fit import TrainSettings
 
         targets = (self.precision, self.recall, self.confidence, self.prevalence, self.review_budget)
-        return TrainSettings(*targets, augment=self.augment)
+        return TrainSettings(*targets, augment=self.augment, method=self.method)
 
 
 def name_or_login(by: str | None) -> str:

@@ -15,6 +15,7 @@ from firstsight.cli.safety.options import SkipBadLabels, TrainFlags, figure
 
 if TYPE_CHECKING:
     from firstsight.safety.policy.policy_heads import Head
+    from firstsight.safety.training.training_run import TrainReport
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +23,11 @@ def register(app: typer.Typer) -> None:
     command(
         app,
         panel="Heads",
-        examples=["safety train labels.csv", "safety train labels.csv --precision 0.98 --recall 0.8 --prevalence 0.01"],
+        examples=[
+            "safety train labels.csv",
+            "safety train labels.csv --precision 0.98 --recall 0.8 --prevalence 0.01",
+            "safety train labels.csv --method coop",
+        ],
         note="Labels have the columns policy, label (0 or 1) and one of item_id, view_id, path; optionally weight and "
         "annotator.",
     )(train)
@@ -38,12 +43,18 @@ def train(
     no_promote: Annotated[
         bool, panels.training("--no-promote", help="Store the new heads, but keep the current ones in use.")
     ] = False,
+    force: Annotated[
+        bool, panels.training("--force", help="Put the new heads into use even if they are worse than what is in use.")
+    ] = False,
     file: options.PoliciesFile = None,
     output: options.TableFlags,
     encoder: options.EncoderFlags,
     db: options.DatabaseFlags,
 ) -> None:
-    """Train a head for each policy with labels. Held-out labels measure and calibrate it."""
+    """Train a head for each policy with labels. Held-out labels measure and calibrate it.
+
+    A new head is used only if it is not worse than the prompts, or better than the head in use.
+    """
     report = (
         db.open(encoder)
         .safety.with_policies(file)
@@ -52,12 +63,11 @@ def train(
             settings=targets.settings(),
             skip_bad_labels=skip_bad_labels,
             promote=not no_promote,
+            force=force,
             on_progress=print_message,
         )
     )
-    for problem in report.problems:
-        print_message(f"left out: {problem}")
-    _print_heads(report.heads, output)
+    _print_report(report, output)
 
 
 def retrain(
@@ -72,11 +82,7 @@ def retrain(
     """Train heads from review decisions. A new head is used only if it beats the current one on held-out labels."""
     safety = db.open(encoder).safety.with_policies(file)
     report = safety.retrain(labels, settings=targets.settings(), on_progress=print_message)
-    for problem in report.problems:
-        print_message(f"left out: {problem}")
-    _print_heads(report.heads, output)
-    for head, verdict in zip(report.heads, report.verdicts, strict=True):
-        print_message(f"head {head.version}, {head.policy_id}: {verdict}")
+    _print_report(report, output)
 
 
 def heads(
@@ -101,6 +107,17 @@ def heads(
     if drop:
         trained.drop(drop)
     _print_heads(trained.versions(), output)
+
+
+def _print_report(report: TrainReport, output: options.TableFlags) -> None:
+    for problem in report.problems:
+        print_message(f"left out: {problem}")
+    _print_heads(report.heads, output)
+    for head, verdict in zip(report.heads, report.verdicts, strict=True):
+        print_message(f"head {head.version}, {head.policy_id}: method {head.figures['method_reason']}")
+        print_message(f"head {head.version}, {head.policy_id}: {verdict}")
+        if not head.promoted:
+            print_message(f"to use it all the same: firstsight safety heads --promote {head.version}")
 
 
 def _print_heads(versions: Iterable[Head], output: options.TableFlags) -> None:

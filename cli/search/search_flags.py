@@ -81,6 +81,15 @@ class SearchFlags:
         float,
         panels.query("--minus-weight", metavar="WEIGHT", help="Maximum penalty for --minus and --minus-image, 0 to 1."),
     ] = 0.5
+    colour_weight: Annotated[
+        float,
+        panels.query(
+            "--colour-weight",
+            metavar="WEIGHT",
+            help="Maximum boost for items of the colours in the text, 0 to 10, in standard deviations of the ranking "
+            "score; 0 for none.",
+        ),
+    ] = 3.0
     where: options.Where = None
     kind: options.Kinds = None
     min_relevance: Annotated[
@@ -185,6 +194,7 @@ class SearchFlags:
             minus=self.minus or (),
             minus_images=self.minus_image or (),
             minus_weight=self.minus_weight,
+            colour_weight=self.colour_weight,
             mode=self.mode,  # type: ignore[arg-type]  # Query checks it
             part=self.part,  # type: ignore[arg-type]  # Query checks it
             k=self.k,

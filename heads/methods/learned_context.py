@@ -10,12 +10,11 @@ prompt tuning with knowledge-guided context optimization", 2023, section 3.2. Th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from firstsight.encoders.base import Vectors
 from firstsight.errors import EncoderError, SafetyError
 from firstsight.heads.methods.class_scores import ClassScores
 from firstsight.heads.methods.class_shots import ClassShots
@@ -36,9 +35,9 @@ class ContextSettings:
 
     words: str = "a photo of a"  # the context starts as these words; their tokens give its length
     class_wise: bool = False  # learn a context for each class, instead of one for all
-    keep: float = 1.0  # KgCoOp's weight of the distance to the prompts, 0 or more; 0 is plain CoOp
+    keep: float = 0.1  # KgCoOp's weight of the distance to the prompts, 0 or more; 0 is plain CoOp
     steps: int = 60  # of Adam, each on all shots
-    learning_rate: float = 0.05  # of Adam, in standard deviations of the start embeddings
+    learning_rate: float = 0.5  # of Adam, in standard deviations of the start embeddings
 
     def __post_init__(self) -> None:
         if self.keep < 0 or self.steps < 1 or self.learning_rate <= 0:
@@ -60,7 +59,7 @@ class ContextRecipe:
 
     tower: TextTower
     texts: tuple[tuple[str, ...], ...]
-    settings: ContextSettings = ContextSettings()
+    settings: ContextSettings = field(default_factory=ContextSettings)
 
     def fit(self, shots: ClassShots) -> ClassScores:
         """Learn the context from the shots, and keep the vectors of the classes.
@@ -76,14 +75,17 @@ class ContextRecipe:
         weights = torch.from_numpy((shots.weights / shots.weights.sum()).astype(np.float32))
         context = LearnedContext(self.tower, self.texts, self.settings)
         prompts = context.class_vectors().detach().numpy() if shots.prompts is None else shots.prompts
+        written = torch.from_numpy(np.ascontiguousarray(prompts, dtype=np.float32))
         # logits as sharp as fit the prompts to these shots; learned with the context, they would only grow
         scale = 1.0 / fit_temperature((shots.vectors @ prompts.T).astype(np.float64), shots.labels, shots.weights)
 
         def loss(rows: torch.Tensor) -> torch.Tensor:
             logits = scale * vectors @ rows.T
-            return torch.sum(weights * functional.cross_entropy(logits, labels, reduction="none"))
+            distance = ((rows - written) ** 2).sum(dim=1).mean()
+            fit = torch.sum(weights * functional.cross_entropy(logits, labels, reduction="none"))
+            return fit + self.settings.keep * distance
 
-        context.train(loss, prompts)
+        context.train(loss)
         with torch.no_grad():
             coef = scale * context.class_vectors().numpy()
         setting = {"context_tokens": float(context.tokens), "steps": float(self.settings.steps)}
@@ -125,24 +127,21 @@ class LearnedContext:
         sums = torch.zeros((int(class_of.max()) + 1, rows.shape[1])).index_add(0, class_of, rows)
         return functional.normalize(sums, dim=1)
 
-    def train(self, loss: Callable[[Tensor], Tensor], prompts: Vectors) -> None:
+    def train(self, loss: Callable[[Tensor], Tensor]) -> None:
         """Train the context.
 
         Args:
             loss: of (classes, dim) class vectors, with gradients.
-            prompts: (classes, dim) unit rows that KgCoOp's regulariser keeps the class vectors near.
 
         Raises:
             EncoderError: the loss is not finite.
         """
         import torch
 
-        target = torch.from_numpy(np.ascontiguousarray(prompts, dtype=np.float32))
         optimizer = torch.optim.Adam([self.context], self._settings.learning_rate * self._deviation)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self._settings.steps)
         for _ in range(self._settings.steps):
-            rows = self.class_vectors()
-            value = loss(rows) + self._settings.keep * ((rows - target) ** 2).sum(dim=1).mean()
+            value = loss(self.class_vectors())
             if not torch.isfinite(value):
                 raise EncoderError("the loss of the learned context is not finite; lower its learning_rate")
             optimizer.zero_grad()

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from firstsight.heads.methods.class_scores import ClassScores, KeyCache
+from firstsight.heads.key_cache import KeyCache
+from firstsight.heads.methods.class_scores import ClassScores
 from firstsight.heads.methods.class_shots import ClassShots
 from firstsight.heads.methods.linear_fit import prompt_logits
 

@@ -34,6 +34,7 @@ _KEEP_FREED_MEMORY: Final = {
     "PILLOW_BLOCKS_MAX": "8",
     "MALLOC_TRIM_THRESHOLD_": str(2**28),
     "MALLOC_MMAP_THRESHOLD_": str(2**25),
+    "MALLOC_ARENA_MAX": "2",  # each thread's arena takes 64 MB of the child's address space
 }
 # For every maths library that NumPy may be built with. One thread per CPU would use up the child's address space.
 _ONE_THREAD: Final = dict.fromkeys(

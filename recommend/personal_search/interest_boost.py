@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from firstsight.recommend.events.interactions import History
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.records import Record
-from firstsight.retrieval.personalisation import standardised
+from firstsight.retrieval.ranking.standard_scores import standardised
 
 Interest = Literal["mean", "nearest"]
 """mean: cosine to the decayed mean of the last events; nearest: greatest cosine to one of them."""

@@ -28,8 +28,8 @@ from firstsight.recommend.personal_search.interest_boost import (
     interest_cosines,
 )
 from firstsight.recommend.personal_search.personal_search_store import PersonalSearchVersion
-from firstsight.retrieval.personalisation import standardised
 from firstsight.retrieval.ranking.readings import Candidate
+from firstsight.retrieval.ranking.standard_scores import standardised
 from firstsight.storage.store import Store
 
 MAX_SEARCHES = 2_000

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from PIL import Image
+
 from firstsight.errors import MediaError
 from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.pages.templating import PAGES, page_template
-from firstsight.retrieval.pages.thumbnails import jpeg_uri, load_picture
+from firstsight.retrieval.pages.thumbnails import jpeg_data, jpeg_uri, load_picture
+from firstsight.understanding.quality.picture_quality import MIN_SIDE
 from firstsight.understanding.quality.problems import PROBLEM_KINDS, ProblemKind
 from firstsight.understanding.quality.quality_list import PictureProblem, QualityReport
 
@@ -18,11 +21,18 @@ THUMBNAIL = 320
 """Longer side of a picture on the page, in pixels."""
 
 
+DETAIL = 120
+"""Sides of the part that is shown in original pixels."""
+
+SHOWN_IN_DETAIL = ("blurred", "upscaled", "compressed")
+
+
 @dataclass(frozen=True)
 class _Card:
     problem: PictureProblem
     kind: ProblemKind
     picture: str | None  # data URI
+    detail: str | None  # its middle in original pixels, for problems that a small picture hides
     reason: str  # why there is no picture
 
     @property
@@ -69,19 +79,31 @@ def write_quality_page(path: Path, report: QualityReport, *, max_pictures: int, 
 
 
 def _cards(problems: Sequence[PictureProblem], policy: MediaPolicy, sampler: VideoSampler) -> list[_Card]:
-    loaded: dict[str, tuple[str | None, str]] = {}  # a picture may have several problems
+    loaded: dict[tuple[str, bool], tuple[str | None, str | None, str]] = {}  # a picture may have several problems
     cards = []
     for problem in problems:
-        if problem.view_id not in loaded:
-            loaded[problem.view_id] = _load(problem.uri, policy, sampler)
-        cards.append(_Card(problem, PROBLEM_KINDS[problem.problem], *loaded[problem.view_id]))
+        in_detail = problem.problem in SHOWN_IN_DETAIL
+        key = problem.view_id, in_detail
+        if key not in loaded:
+            loaded[key] = _load(problem.uri, policy, sampler, in_detail)
+        cards.append(_Card(problem, PROBLEM_KINDS[problem.problem], *loaded[key]))
     return cards
 
 
-def _load(uri: str | None, policy: MediaPolicy, sampler: VideoSampler) -> tuple[str | None, str]:
+def _load(
+    uri: str | None, policy: MediaPolicy, sampler: VideoSampler, in_detail: bool
+) -> tuple[str | None, str | None, str]:
+    """A picture, its middle in original pixels, and the reason if there is none."""
     if uri is None:
-        return None, "no picture"
+        return None, None, "no picture"
     try:
-        return jpeg_uri(load_picture(uri, None, policy, sampler, min_side=THUMBNAIL), THUMBNAIL), ""
+        picture = load_picture(uri, None, policy, sampler, min_side=MIN_SIDE if in_detail else THUMBNAIL)
     except MediaError as error:
-        return None, str(error)
+        return None, None, str(error)
+    detail = jpeg_data(_middle(picture), quality=90) if in_detail else None
+    return jpeg_uri(picture, THUMBNAIL), detail, ""
+
+
+def _middle(picture: Image.Image) -> Image.Image:
+    left, top = max(0, (picture.width - DETAIL) // 2), max(0, (picture.height - DETAIL) // 2)
+    return picture.crop((left, top, min(picture.width, left + DETAIL), min(picture.height, top + DETAIL)))

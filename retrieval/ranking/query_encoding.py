@@ -22,6 +22,7 @@ from firstsight.media.pictures import open_picture
 from firstsight.media.policy import MediaPolicy
 from firstsight.media.video_prints import VideoPrints
 from firstsight.retrieval.query import Medium, Query
+from firstsight.retrieval.ranking.colour_boost import WHOLE_TEXT_SHARE, ColourWish, find_colour_wish
 from firstsight.retrieval.ranking.part_choice import has_frames
 from firstsight.storage.indexes.vector_index import vectors_of_column
 from firstsight.storage.store import Store
@@ -47,6 +48,7 @@ class EncodedQuery:
     medium: Medium
     frames: Vectors  # (n, dim) unit rows: frames of a query of videos and of items with frames alone; else (0, dim)
     prints: VideoPrints | None = None  # of a query of one video or item alone; None if unknown
+    wish: ColourWish | None = None  # colours that the text asks for
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class _QueryParts:
     items: list[Vector]
     item_frames: list[Vectors]  # of each item, if the query is a clip
     prints: VideoPrints | None  # if the query is one video or item
+    wish: ColourWish | None = None
 
 
 def encode_queries(
@@ -79,7 +82,9 @@ def encode_queries(
         EncoderError: the encoder cannot be loaded, or fails on every input.
         EncoderMismatchError: the encoder differs from the one of the database.
     """
-    texts = list(dict.fromkeys(text for query in queries for text in _texts(query)))
+    wishes = [find_colour_wish(store, query) for query in queries]
+    plain = [wish.text for wish in wishes if wish is not None and wish.text is not None]
+    texts = list(dict.fromkeys([*(text for query in queries for text in _texts(query)), *plain]))
     vectors = dict(zip(texts, try_texts(encoder(), texts), strict=True)) if texts else {}
     answers: list[EncodedQuery | FirstsightError] = []
     for start in range(0, len(queries), BATCH):
@@ -87,7 +92,8 @@ def encode_queries(
         pictures = [picture for parts in batch if isinstance(parts, _QueryParts) for picture in parts.pictures]
         encoded = _encode_pictures(pictures, encoder)
         answers += [
-            parts if isinstance(parts, FirstsightError) else _combine_parts(parts, vectors, encoded) for parts in batch
+            parts if isinstance(parts, FirstsightError) else _combine_parts(replace(parts, wish=wish), vectors, encoded)
+            for parts, wish in zip(batch, wishes[start : start + BATCH], strict=True)
         ]
     return answers
 
@@ -190,7 +196,7 @@ def _weighted_sum(
     video_frames = [np.stack([next(pictures) for _ in range(count)]) for count in parts.frames]
     videos = [unit(np.mean(frames, axis=0)) for frames in video_frames]
     minus = [texts[text] for text in query.minus] + [next(pictures) for _ in query.minus_images]
-    weighted = [] if query.text is None else [(query.text_weight, texts[query.text])]
+    weighted = [] if query.text is None else [(query.text_weight, _text_vector(query.text, parts.wish, texts))]
     own = [np.asarray(vector, dtype=np.float32) for vector in query.vectors]
     for vectors, weights in (
         (images, query.image_weights),
@@ -207,7 +213,12 @@ def _weighted_sum(
     dim = len(vector)
     avoided = np.asarray(minus, dtype=np.float32).reshape(-1, dim)
     frames = _clip_frames(query, video_frames, parts.item_frames, dim)
-    return EncodedQuery(query, vector, avoided, query.medium, frames, parts.prints)
+    return EncodedQuery(query, vector, avoided, query.medium, frames, parts.prints, parts.wish)
+
+
+def _text_vector(text: str, wish: ColourWish | None, texts: Mapping[str, Vector]) -> Vector:
+    plain = None if wish is None or wish.text is None else texts.get(wish.text)
+    return texts[text] if plain is None else unit(WHOLE_TEXT_SHARE * texts[text] + (1 - WHOLE_TEXT_SHARE) * plain)
 
 
 def _clip_frames(query: Query, videos: Sequence[Vectors], items: Sequence[Vectors], dim: int) -> Vectors:

@@ -26,6 +26,7 @@ class Candidate:
     words: float | None = None  # BM25 score, 0 without the words; None if the search did not compare words
     rank_score: float | None = None  # score of the reranker; None if not reranked
     boost: float | None = None  # for the user of the query; None if not personalised
+    colour_boost: float | None = None  # for the colours of the query; None without colour words
     relevance: float | None = None  # 0 to 1; None if it follows from the cosine and the background of the ranking
     clip: ClipMatch | None = None  # where its video contains the clip of the query, if fingerprints show it
 

@@ -1,7 +1,8 @@
-"""Heads: linear classifiers of views for one policy, stored as arrays and JSON, one row for each version.
+"""Heads: classifiers of views for one policy, stored as arrays and JSON, one row for each version.
 
 The logit of a view is scale[part] * (vector @ coef) + intercept[part]; the logit of an item is the highest of its
-views. Zero-shot heads have the same form, so scoring is one matrix product and needs no model.
+views. Zero-shot heads have the same form, so scoring is one matrix product and needs no model. A head of the method
+tip-adapter adds the score of its key cache; its keys are stored behind the coefficients, in the same column.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 from firstsight.encoders.base import Vectors
-from firstsight.errors import EncoderMismatchError, SafetyError
+from firstsight.errors import EncoderMismatchError, SafetyError, StoreError
 from firstsight.heads.array_types import Floats
 from firstsight.heads.calibration import HeadCalibration
+from firstsight.heads.key_cache import KeyCache
 from firstsight.heads.model_shelf import ModelShelf, ShelfSpec
 from firstsight.records import Record
 from firstsight.safety.policy.policies import Policy
@@ -34,8 +36,8 @@ _FIELDS: list[pa.Field[Any]] = [
     pa.field("trained_at", TIME, nullable=False),
     pa.field("promoted", pa.bool_(), nullable=False),
     pa.field("fingerprint", pa.string(), nullable=False),  # of the encoder whose vectors it scores
-    pa.field("coef", pa.list_(pa.float32()), nullable=False),
-    pa.field("settings", pa.string(), nullable=False),  # JSON: scales, intercepts, calibration, cuts, basis
+    pa.field("coef", pa.list_(pa.float32()), nullable=False),  # and behind them the rows of keys
+    pa.field("settings", pa.string(), nullable=False),  # JSON: scales, intercepts, calibration, cuts, basis, cache
     pa.field("figures", pa.string(), nullable=False),  # JSON
     pa.field("seen", pa.list_(pa.string()), nullable=False),
 ]
@@ -44,7 +46,7 @@ SCHEMA = pa.schema(_FIELDS)
 
 @dataclass(frozen=True)
 class Head(Record):
-    """Linear classifier of views for one policy."""
+    """Classifier of views for one policy: linear, and with a key cache for the method tip-adapter."""
 
     policy_id: str
     kind: Literal["head", "zero_shot"]
@@ -61,6 +63,7 @@ class Head(Record):
     seen: tuple[str, ...] = ()  # labelled units that it was fitted on; excluded from later comparisons
     version: int = 0  # 0 before it is stored
     promoted: bool = False
+    cache: KeyCache | None = None  # of the method tip-adapter, with values of one column
 
     @property
     def calibrated(self) -> bool:
@@ -79,7 +82,8 @@ class Head(Record):
         """
         scale = np.array([self.scales[part] for part in parts])
         intercept = np.array([self.intercepts[part] for part in parts])
-        return np.asarray((vectors @ self.coef).astype(np.float64) * scale + intercept, dtype=np.float64)
+        logits = np.asarray((vectors @ self.coef).astype(np.float64) * scale + intercept, dtype=np.float64)
+        return logits if self.cache is None else logits + self.cache.scores(vectors)[:, 0]
 
     def parts(self, policy: Policy) -> frozenset[str]:
         """Parts of items that the head scores; those of prompts for a zero-shot head.
@@ -151,6 +155,9 @@ class HeadStack:
         for place in range(len(HEAD_PARTS)):
             rows = slice(None) if (parts == place).all() else parts == place
             logits[rows] = logits[rows] * self.scales[place] + self.intercepts[place]
+        for column, head in enumerate(self.heads):
+            if head.cache is not None:
+                logits[:, column] += head.cache.scores(vectors)[:, 0]
         logits[parts < 0] = np.nan
         return logits
 
@@ -258,9 +265,13 @@ def _row(head: Head) -> dict[str, Any]:
         "block": head.block,
         "basis": head.basis,
     }
+    coef = head.coef
+    if head.cache is not None:
+        settings["cache"] = {"values": head.cache.values[:, 0].tolist(), "sharpness": head.cache.sharpness}
+        coef = np.concatenate([coef, head.cache.keys.ravel()])
     columns = ("version", "policy_id", "kind", "trained_at", "promoted", "fingerprint")
     return {name: getattr(head, name) for name in columns} | {
-        "coef": head.coef.tolist(),
+        "coef": coef.tolist(),
         "settings": json.dumps(settings),
         "figures": head.figures,
         "seen": list(head.seen),
@@ -270,10 +281,18 @@ def _row(head: Head) -> dict[str, Any]:
 def _head(row: dict[str, Any]) -> Head:
     settings = json.loads(row["settings"])
     settings["calibration"] = HeadCalibration.from_dict(settings["calibration"])
+    coef, cache = np.array(row["coef"], dtype=np.float32), None
+    if (stored := settings.pop("cache", None)) is not None:
+        values = np.array(stored["values"], dtype=np.float32)[:, None]
+        if len(coef) % (len(values) + 1):
+            raise StoreError(f"the keys of head {row['version']} are damaged; train it again: firstsight safety train")
+        coef, *keys = coef.reshape(len(values) + 1, -1)
+        cache = KeyCache(np.stack(keys), values, float(stored["sharpness"]))
     columns = ("version", "policy_id", "kind", "trained_at", "promoted", "fingerprint")
     return Head(
         **{name: row[name] for name in columns},
-        coef=np.array(row["coef"], dtype=np.float32),
+        coef=coef,
+        cache=cache,
         figures=row["figures"],
         seen=tuple(row["seen"]),
         **settings,

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from firstsight.safety.policy.decisions import Action, Evidence
 from firstsight.safety.policy.policies import Policy
 from firstsight.storage.facts.fact_columns import OCR_TEXT
-from firstsight.storage.facts.picture_texts import TextInPicture, read_picture_texts
+from firstsight.storage.facts.picture_texts import Box, TextInPicture, read_picture_texts
 from firstsight.storage.store import Store
 from firstsight.storage.tables import Part
 
@@ -50,7 +50,7 @@ class WordMatch:
     time_s: float | None = None  # of the line, or of the frame
     line: str = ""
     part: Part = "transcript"  # of the view
-    box: tuple[tuple[float, float], ...] = ()  # of a line in a picture: its corners as shares of width and height
+    box: Box = ()  # of a line in a picture
 
     def evidence(self) -> Evidence:
         """Return the match as evidence for a decision."""
@@ -128,27 +128,26 @@ def _match_picture_texts(
     search = store.items.search().where(f"{OCR_TEXT} != ''").select(["item_id", OCR_TEXT]).limit(None)
     for batch in search.to_batches(ROWS_PER_BATCH):
         hit: Any = pc.match_substring_regex(_in_one_line(batch[OCR_TEXT]), any_of)
-        for item_id, texts in read_picture_texts(store, batch["item_id"].filter(hit).to_pylist()).items():
+        ids = [str(item_id) for item_id in batch["item_id"].filter(hit).to_pylist()]
+        for item_id, texts in read_picture_texts(store, ids).items():
             for policy_id, _, word, pattern in each:
                 found = next((line for text in texts if (line := _line_in_picture(text, pattern))), None)
                 if found is not None:
-                    text, line, box = found
-                    place = (text.view_id, text.uri, text.time_s, line, text.part, box)
                     # misread text may look like a word: a person decides, also about words that block in titles
-                    matches.append(WordMatch(item_id, policy_id, "review", word, IN_PICTURE, *place))
+                    matches.append(WordMatch(item_id, policy_id, "review", word, IN_PICTURE, *found))
     return matches
 
 
 def _line_in_picture(
     text: TextInPicture, pattern: re.Pattern[str]
-) -> tuple[TextInPicture, str, tuple[tuple[float, float], ...]] | None:
-    """The line of a picture with a word, or in which it begins; None if the picture does not have it."""
+) -> tuple[str, str | None, float | None, str, Part, Box] | None:
+    """The line of a picture with a word, or in which it begins, as the last fields of `WordMatch`; None without it."""
     lines = [unicodedata.normalize("NFKC", line.text) for line in text.lines]
     found = pattern.search(" ".join(lines))
     if found is None:
         return None
     number = _line_at(lines, found.start())
-    return text, lines[number], text.lines[number].box
+    return text.view_id, text.uri, text.time_s, lines[number], text.part, text.lines[number].box
 
 
 def _at(box: Sequence[tuple[float, float]]) -> str:

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from firstsight.duplicates.groups import duplicate_group_ids as duplicate_groups
 from firstsight.encoders.base import Encoder, Vector
+from firstsight.encoders.prompting.text_towers import load_text_tower
 from firstsight.errors import SafetyError
 from firstsight.heads.array_types import Floats
 from firstsight.heads.calibrated_fit import TrainSettings
 from firstsight.heads.label_noise import find_suspects
 from firstsight.heads.labels import Label, LabelSet
+from firstsight.heads.methods.text_tower import TextTower
 from firstsight.heads.view_sample import matrix
 from firstsight.safety.audit.score_table import ScoreTable
 from firstsight.safety.policy.policies import Policies
@@ -62,6 +64,9 @@ def held_out_policies_from_labels(
         labels.require_clean()
     names = sorted({row.policy_id for row in labels.rows})
     directions = load_prompt_directions(store, [policies[name] for name in names], encoder)
+    used = {name: head for name, head in HeadShelf(store).comparable().items() if name in directions}
+    methods = {name: str(head.figures.get("requested_method", "auto")) for name, head in used.items()}
+    tower = load_text_tower(encoder()) if encoder is not None and "coop" in methods.values() else None
     held_out = held_out_policies(
         store,
         labels,
@@ -70,6 +75,8 @@ def held_out_policies_from_labels(
         settings=TrainSettings(prevalence=prevalence),
         columns=columns,
         groups=groups,
+        tower=tower,
+        methods=methods,
         on_progress=on_progress,
     )
     return held_out, labels.problems
@@ -84,6 +91,8 @@ def held_out_policies(
     settings: TrainSettings | None = None,
     columns: Sequence[str] | None = None,
     groups: Mapping[str, str] | None = None,
+    tower: TextTower | None = None,
+    methods: Mapping[str, str] | None = None,
     on_progress: Callable[[str], None] = lambda step: None,
 ) -> list[HeldOutPolicy]:
     """Train a head for each policy with labels, and score the labels that it did not see; nothing is written.
@@ -99,6 +108,8 @@ def held_out_policies(
         settings: targets and options of the training; the defaults if None.
         columns: columns of `items` to slice by; by default language, kind and seller, if they exist.
         groups: item id -> near-duplicate group id, of items with near-duplicates; computed by default.
+        tower: the encoder's text tower, for heads of the method coop.
+        methods: method by policy, as for `train`; by default that of the settings.
         on_progress: called with the name of each step.
 
     Raises:
@@ -115,7 +126,15 @@ def held_out_policies(
         groups = duplicate_groups(store)
     by_id = {policy.id: policy for policy in policies.all}
     heads = train(
-        store, labels, by_id, directions=directions, settings=settings, groups=groups, on_progress=on_progress
+        store,
+        labels,
+        by_id,
+        directions=directions,
+        settings=settings,
+        groups=groups,
+        tower=tower,
+        methods=methods,
+        on_progress=on_progress,
     )
     names = [trained.head.policy_id for trained in heads]
     today = _current_scores(store, names)

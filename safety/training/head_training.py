@@ -1,15 +1,16 @@
 """Heads of policies, trained from labels on stored vectors.
 
 labels -> units with their views -> split by item and near-duplicate group
-       -> logistic regression; cross-validation over groups chooses C and whether to use prompts
+       -> a method; cross-validation over groups chooses its settings and whether to use prompts
        -> calibration and cuts on units that the head did not see
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any, Final
 
 import numpy as np
 
@@ -26,16 +27,22 @@ from firstsight.heads.calibrated_fit import (
     threshold_figures,
 )
 from firstsight.heads.fitting import TrainingSet
-from firstsight.heads.head_comparison import HeadComparison, compare
+from firstsight.heads.head_comparison import HeadComparison, compare, compare_first
 from firstsight.heads.labelled_views import make_training_set, read_labelled_views
 from firstsight.heads.labels import LabelSet
+from firstsight.heads.methods.text_tower import TextTower
+from firstsight.heads.methods.view_methods import PolicyPrompts
 from firstsight.heads.view_sample import ViewSample, budget_cut
 from firstsight.records import Record
 from firstsight.safety.policy.policies import DEFAULT_CUTS, Policy
 from firstsight.safety.policy.policy_heads import Head, HeadStack
+from firstsight.safety.scoring.zero_shot import zero_shot_head
 from firstsight.safety.training.picture_copies import PictureCopier, make_copies
 from firstsight.storage.store import Store
 from firstsight.storage.tables import HEAD_PARTS
+
+NEED_PROMPTS: Final = ("prompt-offset", "tip-adapter", "coop")
+"""Methods that start from a policy's prompts."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class TrainedHead(Record):
     head: Head
     held_out: HeldOutUnits | None  # None if there are too few labels to hold any out
     units: tuple[str, ...] = ()  # ids of all labelled units
-    comparison: HeadComparison | None = None  # with the champion; None without a champion
+    comparison: HeadComparison | None = None  # with what is in use; None if there are too few labels
     augmentation: Augmentation | None = None  # with and without changed copies; None if there are no copies
 
 
@@ -59,6 +66,8 @@ def train(
     champions: Mapping[str, Head] | None = None,
     groups: Mapping[str, str] | None = None,
     copier: PictureCopier | None = None,
+    tower: TextTower | None = None,
+    methods: Mapping[str, str] | None = None,
     on_progress: Callable[[str], None] = lambda step: None,
 ) -> list[TrainedHead]:
     """Train a head for each policy with labels; nothing is written.
@@ -72,11 +81,15 @@ def train(
         champions: heads in use by policy, to compare the new heads with.
         groups: item id -> near-duplicate group id, of items with near-duplicates; computed by default.
         copier: makes changed copies of the labelled pictures, for `settings.augment`.
+        tower: the encoder's text tower, for the method coop.
+        methods: method by policy, instead of that of the settings.
         on_progress: called with the name of each step.
 
     Raises:
         SafetyError: `settings.augment` is set without a copier, there are no labels, a labelled item or file has no
-            view of its policy's parts, or `settings.confidence` is not above 0.5.
+            view of its policy's parts, the method needs prompts that a policy lacks, or `settings.confidence` is not
+            above 0.5.
+        EncoderError: the method coop does not converge.
     """
     settings = settings or TrainSettings()
     names = sorted({row.policy_id for row in labels.rows})
@@ -104,7 +117,13 @@ def train(
         if changed is not None:
             copies = make_copies(labels.of(name), views, changed, data, name, policy.parts)
         fingerprint = store.spec.fingerprint
-        head = train_head(policy, data, sample, fingerprint, direction, settings, champion, copies)
+        chosen = replace(settings, method=(methods or {}).get(name, settings.method))
+        if direction is None and chosen.method in NEED_PROMPTS:
+            raise SafetyError(
+                f"the method {chosen.method} needs prompts, and policy {name} has none; add prompts to the policy, or "
+                "use linear"
+            )
+        head = train_head(policy, data, sample, fingerprint, direction, chosen, champion, copies, tower)
         if head.augmentation is not None:
             on_progress(f"{name}, changed copies: {head.augmentation.reason}")
         trained.append(head)
@@ -120,6 +139,7 @@ def train_head(
     settings: TrainSettings | None = None,
     champion: Head | None = None,
     copies: Copies | None = None,
+    tower: TextTower | None = None,
 ) -> TrainedHead:
     """Train and measure one head.
 
@@ -130,24 +150,34 @@ def train_head(
         fingerprint: fingerprint of the encoder that made the vectors.
         direction: (dim,) prompt direction; None without prompts.
         settings: targets and options; the defaults if None.
-        champion: head in use, to compare the new head with.
+        champion: head in use, to compare the new head with; None or a zero-shot head for a first head.
         copies: changed copies of the units; None to train without copies.
+        tower: the encoder's text tower, for the method coop.
 
     Raises:
-        SafetyError: `settings.confidence` is not above 0.5.
+        SafetyError: `settings.confidence` is not above 0.5, or the method needs prompts or a text tower.
+        EncoderError: the method coop does not converge.
     """
     settings = settings or TrainSettings()
+    texts = (tuple(policy.neutral_prompts), tuple(policy.prompts))
+    prompts = None if direction is None else PolicyPrompts(direction, texts, tower)
     means = {part: sample.mean(part) for part in HEAD_PARTS}
     augmentation = None
     if copies is None:
-        fitted = fit_and_calibrate(data, means, direction, settings)
+        fitted = fit_and_calibrate(data, means, prompts, settings)
     else:
-        fitted, augmentation = fit_with_copies(data, copies, means, direction, settings)
-    head = _head(policy, fitted, fingerprint, data, augmentation)
+        fitted, augmentation = fit_with_copies(data, copies, means, prompts, settings)
+    head = _head(policy, fitted, fingerprint, data, augmentation, settings.method)
     if fitted.held_out is None:
         return TrainedHead(head, None, data.unit_ids, augmentation=augmentation)
     head = _raise_review_cut(head, policy, sample, settings)
-    comparison = None if champion is None else compare_heads(policy, champion, data, fitted.held_out)
+    if champion is not None and champion.kind == "head":
+        comparison = compare_heads(policy, champion, data, fitted.held_out)
+    else:
+        zero_shot = champion
+        if zero_shot is None and direction is not None:
+            zero_shot = zero_shot_head(policy, direction, sample, fingerprint)
+        comparison = compare_first_head(policy, zero_shot, data, fitted.held_out)
     return TrainedHead(head, fitted.held_out, data.unit_ids, comparison, augmentation)
 
 
@@ -169,15 +199,41 @@ def compare_heads(policy: Policy, champion: Head, data: TrainingSet, held_out: H
         reason = "kept: the champion has seen every label of the held-out units; label other units"
         return HeadComparison(np.nan, np.nan, np.nan, np.nan, np.nan, 0.95, 0, 0, False, reason)
     units = data.select_units(held_out.places[fresh])
-    logits = HeadStack.of([champion], {policy.id: policy}).logits(units.vectors, units.parts)[:, 0]
+    scores = _unit_scores(policy, champion, units)
+    return compare(units.labels, scores, held_out.scores[fresh], weights=units.weights, groups=units.groups)
+
+
+def compare_first_head(
+    policy: Policy, zero_shot: Head | None, data: TrainingSet, held_out: HeldOutUnits
+) -> HeadComparison:
+    """Compare a policy's first head with its prompts, or with chance if it has none, on units that it has not seen.
+
+    Args:
+        policy: the policy of both heads.
+        zero_shot: head of the prompts; None without prompts.
+        data: all labelled units of the policy.
+        held_out: units that the new head has not seen, with its scores.
+    """
+    units = data.select_units(held_out.places)
+    scores = None if zero_shot is None else _unit_scores(policy, zero_shot, units)
+    return compare_first(units.labels, scores, held_out.scores, weights=units.weights, groups=units.groups)
+
+
+def _unit_scores(policy: Policy, head: Head, units: TrainingSet) -> Floats:
+    """(units,) logits of a head; a unit without any part that the head scores gets the lowest."""
+    logits = HeadStack.of([head], {policy.id: policy}).logits(units.vectors, units.parts)[:, 0]
     scored = ~np.isnan(logits)
     lowest = logits[scored].min(initial=0.0) - 1.0
-    champion_scores = units.unit_maxima(np.where(scored, logits, lowest))
-    return compare(units.labels, champion_scores, held_out.scores[fresh], weights=units.weights, groups=units.groups)
+    return units.unit_maxima(np.where(scored, logits, lowest))
 
 
 def _head(
-    policy: Policy, fitted: CalibratedFit, fingerprint: str, data: TrainingSet, augmentation: Augmentation | None
+    policy: Policy,
+    fitted: CalibratedFit,
+    fingerprint: str,
+    data: TrainingSet,
+    augmentation: Augmentation | None,
+    requested: str,
 ) -> Head:
     targets = {"review": fitted.thresholds.get("recall"), "block": fitted.thresholds.get("precision")}
     review, block = (None if target is None or not target.attainable else target.cut for target in targets.values())
@@ -186,7 +242,9 @@ def _head(
     if review is not None and block is not None:
         review = min(review, block)
     labelled = {"positives": int(data.labels.sum()), "negatives": int(len(data.labels) - data.labels.sum())}
-    chosen = {"c": fitted.fit.c, "prompts": fitted.fit.uses_prompts}
+    fit = fitted.fit
+    chosen: dict[str, Any] = {"method": fit.method, "requested_method": requested, "method_reason": fit.reason}
+    chosen |= {**fit.setting, "prompts": fit.uses_prompts}
     measured = {f"{name}_target": threshold_figures(target) for name, target in targets.items() if target is not None}
     if augmentation is not None:
         measured["augmentation"] = augmentation.to_dict()
@@ -194,9 +252,9 @@ def _head(
         policy_id=policy.id,
         kind="head",
         fingerprint=fingerprint,
-        coef=fitted.fit.coef,
+        coef=fit.coef,
         scales=dict.fromkeys(HEAD_PARTS, 1.0),
-        intercepts=fitted.fit.intercepts,
+        intercepts=fit.intercepts,
         trained_at=datetime.now(UTC),
         calibration=fitted.calibration,
         review=review,
@@ -204,6 +262,7 @@ def _head(
         basis=data.digest,
         figures={**labelled, **chosen, **fitted.figures, **measured},
         seen=fitted.seen,
+        cache=fit.cache,
     )
 
 

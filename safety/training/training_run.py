@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from firstsight.encoders.base import Encoder
+from firstsight.encoders.prompting.text_towers import load_text_tower
 from firstsight.errors import SafetyError
 from firstsight.heads.calibrated_fit import TrainSettings
 from firstsight.heads.labels import Label, LabelSet
@@ -36,7 +37,7 @@ class TrainReport(Record):
     heads: tuple[Head, ...]  # as stored, with their versions
     trained: tuple[TrainedHead, ...]  # with the units behind their figures
     problems: tuple[str, ...]  # rows of labels that were left out, with reasons
-    verdicts: tuple[str, ...] = ()  # for each head of a retraining: why it is in use or not
+    verdicts: tuple[str, ...] = ()  # for each head: why it is in use or not, with figures
 
     def to_dict(self) -> dict[str, Any]:
         """Return the heads, the problems and the verdicts as plain values, without the units behind the figures."""
@@ -56,12 +57,16 @@ def train_from_labels(
     settings: TrainSettings | None = None,
     skip_bad_labels: bool = False,
     promote: bool = True,
+    force: bool = False,
     media: MediaPolicy | None = None,
     log: AuditLog | None = None,
     wait_s: float = TRAIN_WAIT_S,
     on_progress: Callable[[str], None] = lambda step: None,
 ) -> TrainReport:
-    """Train a head for each policy with labels, store the heads, and put them into use at once.
+    """Train a head for each policy with labels, store the heads, and put those into use that are not worse.
+
+    The rules are in `firstsight.heads.head_comparison`: a first head is compared with the prompts of its policy, or
+    with chance without prompts; a later one with the head in use.
 
     Args:
         store: the database with the labelled items.
@@ -70,7 +75,8 @@ def train_from_labels(
         encoder: loads the encoder; called only if a policy with labels has prompts. Without it, prompts are not used.
         settings: targets and options; the defaults if None.
         skip_bad_labels: leave out unusable rows, instead of refusing the labels.
-        promote: put the new heads into use, instead of the earlier ones.
+        promote: put new heads into use, instead of the earlier ones, if the comparison permits.
+        force: put new heads into use whatever the comparison says.
         media: limits for reading pictures again, for `settings.augment`; the defaults if None.
         log: the audit log, which gets one entry for each head; by default that of the database.
         wait_s: maximum wait in seconds for another process that is writing.
@@ -86,9 +92,18 @@ def train_from_labels(
     labels = read_labels(source, policies, store)
     if not skip_bad_labels:
         labels.require_clean()
-    trained = _train(store, labels, policies, encoder, media, settings, {}, on_progress)
-    chosen = [promote] * len(trained)
-    return _store_heads(store, trained, chosen, labels, settings, log, wait_s)
+    champions = HeadShelf(store).comparable()
+    trained = _train(store, labels, policies, encoder, media, settings, champions, on_progress)
+    chosen, verdicts = [], []
+    for new in trained:
+        permitted, reason = _verdict(new)
+        chosen.append(promote and (permitted or force))
+        if force and promote and not permitted:
+            reason += "; promoted all the same, as requested"
+        elif permitted and not promote:
+            reason += "; only stored, as requested"
+        verdicts.append(reason)
+    return _store_heads(store, trained, chosen, labels, settings, log, wait_s, verdicts)
 
 
 def retrain(
@@ -105,9 +120,9 @@ def retrain(
 ) -> TrainReport:
     """Train challengers from people's decisions and optional other labels, and promote them by a rule.
 
-    The rule is in `firstsight.heads.head_comparison`: held-out labels that neither head was fitted on decide. A policy
-    without a head in use gets the new one. If another label and a decision are of one item, the decision counts.
-    Unusable rows are left out and reported, and so are policies with labels of only one class.
+    The rules are in `firstsight.heads.head_comparison`, as for `train_from_labels`. If another label and a decision are
+    of one item, the decision counts. Unusable rows are left out and reported, and so are policies with labels of only
+    one class.
 
     Args:
         store: the database.
@@ -137,17 +152,16 @@ def retrain(
         )
     champions = HeadShelf(store).comparable()
     trained = _train(store, labels, policies, encoder, media, settings, champions, on_progress)
-    chosen, verdicts = [], []
-    for challenger in trained:
-        first = challenger.head.policy_id not in champions
-        chosen.append(first or (challenger.comparison is not None and challenger.comparison.promote))
-        if first:
-            verdicts.append("promoted: no head was in use")
-        elif challenger.comparison is None:
-            verdicts.append("not promoted: there are too few labels to hold any out")
-        else:
-            verdicts.append(challenger.comparison.reason)
+    chosen = [_verdict(new)[0] for new in trained]
+    verdicts = [_verdict(new)[1] for new in trained]
     return _store_heads(store, trained, chosen, labels, settings, log, wait_s, verdicts)
+
+
+def _verdict(new: TrainedHead) -> tuple[bool, str]:
+    """Whether a head may be put into use, and why."""
+    if new.comparison is None:
+        return False, "not promoted: there are too few labels to hold any out; label more items of both classes"
+    return new.comparison.promote, new.comparison.reason
 
 
 def _require_log(store: Store, log: AuditLog | None) -> None:
@@ -172,6 +186,9 @@ def _train(
     directions = load_prompt_directions(store, [policies[policy_id] for policy_id in policy_ids], encoder)
     by_id = {policy.id: policy for policy in policies.all}
     copier = None if encoder is None else PictureCopier(encoder, media or MediaPolicy())
+    tower = None
+    if settings is not None and settings.method == "coop" and encoder is not None:
+        tower = load_text_tower(encoder())
     return train(
         store,
         labels,
@@ -180,6 +197,7 @@ def _train(
         settings=settings,
         champions=champions,
         copier=copier,
+        tower=tower,
         on_progress=on_progress,
     )
 
@@ -197,6 +215,7 @@ def _store_heads(
     """Store the heads, log them, and then put the chosen ones into use, as the log's entries say."""
     reasons = tuple(verdicts)
     chosen = asdict(settings or TrainSettings())
+    del chosen["method"]  # the head's own figures name the requested and the chosen method
     with store.writing(wait_s):
         bound = BoundLog.open(store, log)
         bound.prepare()

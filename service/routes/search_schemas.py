@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from firstsight.retrieval.query import DEFAULT_COLOUR_WEIGHT
+
 ItemKind = Literal["product", "video", "live"]
 Weights = Annotated[list[float], Field(max_length=64)]
 Picture = Annotated[str, Field(description="an http(s) address, a data URI, or the file in base64")]
@@ -60,6 +62,7 @@ class SearchRequest(StrictModel):
     minus: list[Words] = Field(default_factory=list, max_length=32)
     minus_images: list[Picture] = Field(default_factory=list, max_length=16)
     minus_weight: float = 0.5
+    colour_weight: float = DEFAULT_COLOUR_WEIGHT
     mode: Literal["vector", "words", "hybrid"] | None = None
     fusion: Literal["rrf", "weighted"] = "weighted"
     part: Literal["item", "title", "image", "frame", "transcript", "any", "best", "moment", "clip"] | None = Field(

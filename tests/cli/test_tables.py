@@ -172,7 +172,7 @@ def test_commands_with_a_table_take_csv_and_those_with_items_take_columns() -> N
     options = {path: {name for p in COMMANDS[path].params for name in p.opts} for path in LISTED}
     items = {path for path in LISTED if "--columns" in options[path]} - {"export"}  # writes a file, not a table
     assert items == {
-        *("search", "recommend", "similar", "duplicates", "failures", "get"),
+        *("search", "recommend", "similar", "duplicates", "failures", "get", "quality"),
         *("safety queue", "safety hashes match"),
     }
     assert {path for path in LISTED if "--csv" in options[path]} == items | {

@@ -31,6 +31,7 @@ NEED_AN_EXTRA = {
     "firstsight.service",
     "firstsight.tuning.networks.adapters",
     "firstsight.tuning.starter.text_adapters",
+    "firstsight.understanding.ocr.text_reader",
 }
 """Modules that cannot be imported without an extra."""
 
@@ -172,6 +173,13 @@ def test_the_commands_of_the_service_name_its_extra(tmp_path: Path, run_commands
     db = ("--db", str(tmp_path / "db"))
     for answer in run_commands(["serve", *db], ["keys", "list", *db]):
         require_message(answer, "serve")
+
+
+def test_text_in_pictures_names_its_extra_before_anything_is_written(tmp_path: Path, run_commands: RunCommands) -> None:
+    db = tmp_path / "db"
+    (answer,) = run_commands(["index", str(SAMPLE_MEDIA / "pictures"), "--ocr", "--db", str(db)])
+    require_message(answer, "ocr")
+    assert not db.exists()
 
 
 def test_a_tokeniser_names_the_extra_that_it_needs(tmp_path: Path, run_commands: RunCommands) -> None:

@@ -29,6 +29,9 @@ SCHEMA: Final = pa.schema(
     ]
 )
 
+PACKAGED_MODELS: Final = "packaged"
+"""Value of `ocr_models` that ends the use of a folder."""
+
 _ROW: Final = "facts"
 
 
@@ -40,7 +43,7 @@ class FactOptions(TypedDict, total=False):
     languages: Sequence[str] | None
     quality: bool | None
     ocr: bool | None
-    ocr_models: str | os.PathLike[str] | None
+    ocr_models: str | os.PathLike[str] | None  # a folder, or "packaged" for the models of the package
     detectors: Sequence[str] | None  # an empty list removes all
 
 
@@ -90,7 +93,9 @@ class FactSettings(Record):
         if changes.get("language") or changes.get("languages"):
             require_packages("language", "finding the language of items", ["py3langid"])
             changes["languages"] = check_languages(changes.get("languages", self.languages))
-        if "ocr_models" in changes:
+        if changes.get("ocr_models") == PACKAGED_MODELS:
+            changes["ocr_models"] = None
+        elif "ocr_models" in changes:
             folder = Path(changes["ocr_models"]).expanduser().absolute()
             if not folder.is_dir():
                 raise QueryError(f"the folder of models for text in pictures, {folder}, does not exist; give another")

@@ -43,7 +43,7 @@ def fact_states(store: Store, kinds: Sequence[FactKind], complete: dict[str, str
     found, outdated = _found(store, list(functions.values()))
     failed = _failed(store)
     states = []
-    for kind in kinds:
+    for kind in filter(has_state, kinds):
         fact = functions.get(kind.name)
         if fact is None:
             states.append(_items_state(store, kind, complete.get(kind.name) == version_of(kind)))
@@ -63,12 +63,17 @@ def count_items_without(store: Store, kinds: Sequence[FactKind], complete: dict[
     """Number of stored items that lack a fact, by the name of the kind; kinds that all items have are left out."""
     lacking = {}
     for kind in kinds:
-        if complete.get(kind.name) == version_of(kind):
+        if complete.get(kind.name) == version_of(kind) or not has_state(kind):
             continue
         count = _items_state(store, kind, False).missing if kind.picture_fact is None else _without(store, kind)
         if count:
             lacking[kind.name] = count
     return lacking
+
+
+def has_state(kind: FactKind) -> bool:
+    """Whether items can lack a kind: tags are scored by a command of their own, and a tag may be unknown."""
+    return kind.picture_fact is not None or (bool(kind.fields) and kind.name != "tags")
 
 
 def _without(store: Store, kind: FactKind) -> int:

@@ -33,6 +33,7 @@ from firstsight.understanding.facts.fact_settings import (
     read_fact_settings,
     write_fact_settings,
 )
+from firstsight.understanding.facts.fact_status import has_state
 from firstsight.understanding.facts.item_facts import KindsOfFacts
 
 ITEMS_PER_STEP: Final = 128
@@ -143,7 +144,7 @@ class FactUpdate:
         """Whether a kind that reads texts was not computed for all items yet, or with other settings."""
         versions = self._facts.versions
         return any(
-            kind.picture_fact is None and self._complete.get(kind.name) != versions[kind.name]
+            kind.picture_fact is None and has_state(kind) and self._complete.get(kind.name) != versions[kind.name]
             for kind in self._facts.kinds
         )
 

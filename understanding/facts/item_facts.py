@@ -52,9 +52,12 @@ def _quality(_store: Store, settings: FactSettings) -> Iterator[FactKind]:
 
 
 def _tags(store: Store, _settings: FactSettings) -> Iterator[FactKind]:
-    from firstsight.understanding.tags.tag_facts import TagFacts
+    from firstsight.understanding.tags.labels.tag_names import has_tags
 
-    yield TagFacts(store)
+    if has_tags(store):  # the models of tags import scipy, which takes a second
+        from firstsight.understanding.tags.tag_facts import TagFacts
+
+        yield TagFacts(store)
 
 
 KINDS: Final[tuple[Callable[[Store, FactSettings], Iterator[FactKind]], ...]] = (

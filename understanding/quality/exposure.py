@@ -39,7 +39,8 @@ def measure_exposure(picture: Image.Image) -> Exposure:
     """
     scale = max(1, max(picture.size) // _SIDE)
     # every n-th pixel, because a mean would hide small highlights and clipping
-    pixels = np.asarray(picture)[scale // 2 :: scale, scale // 2 :: scale].astype(np.int16)
+    top, left = (min(scale, side) // 2 for side in (picture.height, picture.width))
+    pixels = np.asarray(picture)[top::scale, left::scale].astype(np.int16)
     luma = pixels.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
     darkest = np.minimum(np.minimum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
     white = darkest >= _WHITE

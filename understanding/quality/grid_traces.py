@@ -10,13 +10,16 @@ from numpy.typing import NDArray
 _MIN_SIDE: Final = 64
 _MAX_LINES: Final = 320  # rows (or columns) that are averaged; of more, every n-th
 _DOUBLE: Final = 0.125  # levels that pictures without enlargement rarely reach
+_NEARLY_DOUBLE: Final = 0.065
 _FOURFOLD: Final = 0.14
 _OTHER: Final = 6.0
+_MAX_DOUBLE_BLUR: Final = 1.5  # pixels: JPEG compression of a more blurred picture leaves the same trace
+_SEGMENT: Final = 64
 _JPEG_FREQUENCIES: Final = (1 / 8, 1 / 4, 3 / 8, 1 / 2)
 _SMOOTH: Final = 16.0  # levels of 255; larger differences are edges, which say nothing of blocks
 
 
-def enlargement_trace(luma: NDArray[np.float32]) -> float | None:
+def enlargement_trace(luma: NDArray[np.float32], blur: float) -> float | None:
     """Measure how clearly a picture has been enlarged by interpolation.
 
     Interpolated pixels are smoother than the original ones between them, with the period of the enlargement (A. C.
@@ -25,6 +28,7 @@ def enlargement_trace(luma: NDArray[np.float32]) -> float | None:
 
     Args:
         luma: (h, w) brightness in original pixels, 0 to 255.
+        blur: of the picture, in pixels.
 
     Returns:
         0 and up; 1 is the level that unenlarged pictures rarely reach. None below 64 x 64 pixels.
@@ -35,7 +39,10 @@ def enlargement_trace(luma: NDArray[np.float32]) -> float | None:
     whole = [_whole_factors(axis) for axis in axes]
     double, fourfold = (sum(factors[n] for factors in whole) / len(axes) for n in (0, 1))
     other = min(_other_factors(axis) for axis in axes)
-    return max(0.0, double / _DOUBLE, fourfold / _FOURFOLD, other / _OTHER)
+    trace = max(0.0, double / _DOUBLE, fourfold / _FOURFOLD, other / _OTHER)
+    if blur < _MAX_DOUBLE_BLUR:
+        trace = max(trace, sum(_nearly_double(axis) for axis in axes) / len(axes) / _NEARLY_DOUBLE)
+    return trace
 
 
 def blocking(luma: NDArray[np.float32]) -> float | None:
@@ -75,6 +82,16 @@ def _whole_factors(lines: NDArray[np.float32]) -> tuple[float, float]:
     double = np.log(phase[[1, 3, 5]].mean() / phase[[0, 2, 4, 6]].mean())
     fourfold = np.log(phase[3] / phase[[0, 1, 2, 4, 5, 6]].mean())
     return float(double), float(fourfold)
+
+
+def _nearly_double(lines: NDArray[np.float32]) -> float:
+    """Contrast of differences with period 2, whatever their phase: at an odd size, it changes slowly."""
+    profile = np.log(np.abs(np.diff(lines, axis=1)).mean(axis=0) + 0.05)
+    if len(profile) < _SEGMENT:
+        return 0.0
+    segments = profile[: len(profile) // _SEGMENT * _SEGMENT].reshape(-1, _SEGMENT // 8, 8)
+    odd = segments[:, :, [1, 3, 5]].mean(axis=(1, 2))
+    return float(np.abs(odd - segments[:, :, ::2].mean(axis=(1, 2))).mean())
 
 
 def _other_factors(lines: NDArray[np.float32]) -> float:

@@ -53,7 +53,7 @@ def measure(picture: Image.Image, source: PictureSource) -> dict[str, JsonValue]
         "bars": _rounded(1 - inside.width * inside.height / (picture.width * picture.height)),
         "blur": None if blur is None else _rounded(blur),
         "detail": None if blur is None else round(min(longer, reduced * min(1.0, SHARP_PX / max(blur, 1e-3)))),
-        "enlargement": _rounded(enlargement_trace(luma) if is_original else None),
+        "enlargement": _rounded(enlargement_trace(luma, blur) if is_original and blur is not None else None),
         "blocking": _rounded(blocking(luma) if is_original and not (box.left or box.top) else None),
         "brightness": _rounded(exposure.brightness),
         "clipped": _rounded(exposure.clipped),

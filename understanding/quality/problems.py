@@ -15,6 +15,9 @@ from firstsight.media.picture_facts import JsonValue
 MIN_DETAIL: Final = 1_000
 """Pixels of the longer side; a picture with more detail than that is sharp enough to zoom in, however soft."""
 
+MAX_ENLARGED_DETAIL: Final = 2_000
+"""The same for pictures that were enlarged: the original file is better in any case, unless it was large."""
+
 TRACE_OF_ENLARGEMENT: Final = 1.0
 """`enlargement` from which a soft picture counts as enlarged, not as blurred."""
 
@@ -97,7 +100,8 @@ def _always(_: Mapping[str, float]) -> bool:
 
 
 def _is_soft(values: Mapping[str, float]) -> bool:
-    return values.get("detail", 0.0) < MIN_DETAIL and _has_content(values)
+    limit = MAX_ENLARGED_DETAIL if _is_enlarged(values) else MIN_DETAIL
+    return values.get("detail", 0.0) < limit and _has_content(values)
 
 
 def _has_content(values: Mapping[str, float]) -> bool:

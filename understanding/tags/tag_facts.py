@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from firstsight.encoders.base import Vectors
+from firstsight.indexer.facts.item_facts import FactItem
 from firstsight.media.picture_facts import PictureFact
 from firstsight.storage.store import Store
 from firstsight.storage.tables import HEAD_PARTS
-from firstsight.understanding.facts.fact_kind import FactItem
 from firstsight.understanding.tags.models.item_vectors import ItemVectors, fuse_views
 from firstsight.understanding.tags.tag_values import TagState, best_tags, tag_columns
 

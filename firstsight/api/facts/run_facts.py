@@ -12,6 +12,7 @@ from firstsight.understanding.facts.fact_settings import (
     write_fact_settings,
 )
 from firstsight.understanding.facts.item_facts import KindsOfFacts, make_item_facts
+from firstsight.understanding.ocr.model_files import find_models
 
 
 def check_fact_options(existing: Store | None, options: FactOptions) -> None:
@@ -22,9 +23,13 @@ def check_fact_options(existing: Store | None, options: FactOptions) -> None:
 
     Raises:
         QueryError: an option is invalid, or a detector is not installed.
+        OptionalDependencyError: text in pictures needs an extra that is not installed.
+        EncoderError: the models for text in pictures cannot be used.
     """
-    settings = FactSettings() if existing is None else read_fact_settings(existing)
-    detector_kinds(settings.changed(options).detectors)
+    settings = (FactSettings() if existing is None else read_fact_settings(existing)).changed(options)
+    detector_kinds(settings.detectors)
+    if settings.ocr:
+        find_models(settings.ocr_models)
 
 
 def store_fact_options(store: Store, options: FactOptions) -> KindsOfFacts:

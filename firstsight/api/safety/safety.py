@@ -284,6 +284,7 @@ class Safety:
         settings: TrainSettings | None = None,
         skip_bad_labels: bool = False,
         promote: bool = True,
+        force: bool = False,
         wait_s: float = FIT_WAIT_S,
         on_progress: Callable[[str], None] = lambda step: None,
     ) -> TrainReport:
@@ -292,9 +293,11 @@ class Safety:
         Args:
             labels: a CSV file; or rows with its columns: `policy`, `label` (0 or 1), one of `item_id`, `view_id` and
                 `path`, and optionally `weight` and `annotator`.
-            settings: precision, recall and other targets, and copies of pictures; the defaults if None.
+            settings: precision, recall and other targets, the method, and copies of pictures; the defaults if None.
             skip_bad_labels: leave out unusable rows, instead of refusing all.
-            promote: put the new heads into use at once, instead of the earlier ones.
+            promote: put the new heads into use at once, instead of the earlier ones, if they are not worse: not below
+                the prompts or chance for a first head, better than the head in use for a later one.
+            force: put the new heads into use even if they are worse.
             wait_s: maximum wait for another writer before the heads are stored, in seconds.
             on_progress: called with the name of each step.
 
@@ -315,6 +318,7 @@ class Safety:
             settings=settings,
             skip_bad_labels=skip_bad_labels,
             promote=promote,
+            force=force,
             wait_s=wait_s,
             on_progress=on_progress,
         )

@@ -10,10 +10,11 @@ import av
 import numpy as np
 import pytest
 
+import firstsight
 from firstsight.media.decode.picture_decoder import PictureDecoder
-from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.picture_facts import JsonValue
 from firstsight.understanding.ocr.ocr_facts import OcrFacts
+from tests.indexer.shop import ColourEncoder
 from tests.understanding.ocr.rendered import render
 
 
@@ -23,7 +24,7 @@ def texts(value: JsonValue) -> list[str]:
 
 def test_a_child_reads_pictures_of_many_sizes_within_its_memory() -> None:
     fact = OcrFacts().picture_fact
-    sizes = [(1400, 1400), (300, 1300), (900, 310), (2000, 500), (640, 480), (150, 150), (8, 3000)]
+    sizes = [(1400, 1400), (300, 1300), (900, 310), (150, 150), (8, 3000)]
     with PictureDecoder(workers=1) as decoder:
         for size in sizes:
             file = io.BytesIO()
@@ -33,8 +34,8 @@ def test_a_child_reads_pictures_of_many_sizes_within_its_memory() -> None:
             assert texts(found.values["ocr"]) == ([] if size == (8, 3000) else ["Sale today"])
 
 
-def test_frames_of_a_video_are_read_once_for_each_shot(tmp_path: Path) -> None:
-    path = tmp_path / "shots.mp4"
+def make_video(path: Path) -> None:
+    """A video of two shots, each with another text."""
     with av.open(path, "w") as file:
         stream = file.add_stream("libx264", 10)
         stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
@@ -43,9 +44,39 @@ def test_frames_of_a_video_are_read_once_for_each_shot(tmp_path: Path) -> None:
             picture = np.minimum(np.asarray(render([(text, (60, 60))], (640, 360), 40)), shade).astype(np.uint8)
             file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
         file.mux(stream.encode())
-    with VideoSampler(workers=1) as sampler:
-        facts = [OcrFacts().picture_fact]
-        video = sampler.sample_with_prints(path, rule="auto", max_frames=8, min_side=64, facts=facts)
-    read = [texts(frame.facts.values["ocr"]) for frame in video.frames if frame.facts is not None]
-    assert read == [["First offer"], ["Second offer"]]
-    assert [frame.time_s for frame in video.frames] == pytest.approx([1.5, 4.5], abs=1.5)
+
+
+def test_an_index_run_reads_pictures_and_each_shot_of_a_video(tmp_path: Path) -> None:
+    render([("Midsummer festival", (40, 60))]).save(tmp_path / "poster.png")
+    render([]).save(tmp_path / "plain.png")
+    make_video(tmp_path / "clip.mp4")
+    rows: list[dict[str, Any]] = [
+        *({"item_id": name, "title": "A thing", "images": [f"{name}.png"]} for name in ("poster", "plain")),
+        {"item_id": "clip", "title": "A thing", "videos": ["clip.mp4"]},
+        {"item_id": "bare", "title": "A thing"},
+    ]
+    db = firstsight.open(tmp_path / "db", encoder=ColourEncoder())
+    db.index(rows, root=tmp_path, ocr=True, colours=False, settings=firstsight.IndexSettings(decode_threads=1))
+    texts = {name: db.get(name).facts.get("ocr_text") for name in ("poster", "plain", "clip", "bare")}
+    clip = "First offer\nSecond offer"
+    assert texts == {"poster": "Midsummer festival", "plain": "", "clip": clip, "bare": None}
+    (line,) = db.get("poster").views[0].facts["ocr"]
+    assert (line["text"], len(line["box"])) == ("Midsummer festival", 4)
+
+    (result,) = db.search("festival", mode="words")
+    assert (result.item_id, result.columns["facts"]["ocr_text"]) == ("poster", "Midsummer festival")
+    assert result.picture_text is not None
+    assert result.picture_text.view_id == "poster#image-0"
+    (second,) = (result.picture_text for result in db.search("second", mode="words"))
+    assert second is not None
+    assert (second.text, second.part) == ("Second offer", "frame")
+    assert second.time_s == pytest.approx(4.5, abs=1.5)
+    assert [found.item_id for found in db.search("thing", where="ocr_text LIKE '%festival%'")] == ["poster"]
+
+
+def test_a_folder_without_models_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    db = firstsight.open(tmp_path / "db", encoder=ColourEncoder())
+    (tmp_path / "models").mkdir()
+    with pytest.raises(firstsight.EncoderError, match="has no recognition model"):
+        db.index([{"item_id": "a", "title": "A thing"}], ocr=True, ocr_models=tmp_path / "models")
+    assert not (tmp_path / "db").exists()

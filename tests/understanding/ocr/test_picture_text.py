@@ -24,6 +24,17 @@ from tests.understanding.ocr.rendered import render
 SAMPLE_MEDIA = Path(__file__).parents[3] / "sample_media"
 
 
+@pytest.fixture(autouse=True)
+def no_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The models are loaded in the first of these tests; nothing is downloaded."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the text reader opens a connection")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
 def read(picture: Image.Image) -> list[dict[str, Any]]:
     source = PictureSource(*picture.size, "image", packaged_models().to_options())
     return cast("list[dict[str, Any]]", read_text(picture, source))
@@ -96,16 +107,6 @@ def test_the_detector_sees_few_shapes_of_input() -> None:
             assert max(canvas) == max(size)  # small text is not shrunk
     assert min(side for shape in shapes for side in shape) >= 96
     assert len(shapes) <= 64
-
-
-def test_nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise AssertionError("the text reader opens a connection")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    picture_text.load_reader.cache_clear()
-    assert texts(render([("Summer sale", (30, 40))])) == ["Summer sale"]
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,7 @@ from firstsight.storage.side_tables import open_side_table, unwritable, upsert
 from firstsight.storage.sql.conditions import in_chunks, is_in, quote
 from firstsight.storage.store import Store
 from firstsight.storage.tables import TIME
-
-TABLE = "tag_labels"
+from firstsight.understanding.tags.labels.tag_names import LABEL_TABLE as TABLE
 
 LabelKind = Literal["label", "correction"]
 

@@ -9,10 +9,14 @@ import pyarrow as pa
 
 from firstsight.errors import TagError
 from firstsight.storage.facts.fact_columns import TAG_PREFIX
+from firstsight.storage.side_tables import TableLocation, open_side_table
 
 PERSON: Final = "person"
 CATALOGUE: Final = "catalogue"
 PREDICTED: Final = "predicted"
+
+MODEL_TABLE: Final = "tag_models"
+LABEL_TABLE: Final = "tag_labels"
 
 VALUES: Final = ", "
 """Separator of the values of a multi-label tag in its column."""
@@ -37,6 +41,11 @@ def require_tag_name(name: str) -> str:
 def tag_name_of_column(column: str) -> str:
     """Return the name of a tag that is learned from a column: "Product Type" is product_type."""
     return require_tag_name(re.sub(r"[^a-z0-9]+", "_", column.casefold()).strip("_")[:40] or "tag")
+
+
+def has_tags(store: TableLocation) -> bool:
+    """Whether a database has versions of a tag, or values that people gave."""
+    return any(open_side_table(store, name) is not None for name in (MODEL_TABLE, LABEL_TABLE))
 
 
 def tag_fields(tag: str) -> list[pa.Field[Any]]:

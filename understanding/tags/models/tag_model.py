@@ -17,11 +17,10 @@ from firstsight.heads.model_shelf import ModelShelf, ShelfSpec
 from firstsight.records import Record
 from firstsight.storage.side_tables import TableLocation
 from firstsight.storage.tables import TIME
+from firstsight.understanding.tags.labels.tag_names import MODEL_TABLE as TABLE
 from firstsight.understanding.tags.labels.tag_tree import TagTree
 from firstsight.understanding.tags.models.tag_decisions import TagCut
 from firstsight.understanding.tags.models.tag_scorers import LevelScorer, PromptScorer, ValueScorer, read_scorer
-
-TABLE: Final = "tag_models"
 
 _FIELDS: list[pa.Field[Any]] = [
     pa.field("version", pa.int64(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"}),

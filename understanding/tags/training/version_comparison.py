@@ -2,7 +2,7 @@
 
 The rule: a new version is used only if its answers to the labels are not worse. Every answer compared is by a fit that
 did not see the item. Of labels that both versions were fitted on, the answers of cross-fitting are compared. A first
-version must be as good as the prompts, and better than always giving the most frequent value.
+version must be as good as the prompts, and better than always giving the most frequent value with 95 % confidence.
 
 Answers are measured by the mean accuracy of the values, so that a rare value counts as much as a frequent one. The
 interval of the difference is a paired bootstrap over groups of near-duplicates and variants (Efron and Tibshirani, "An
@@ -76,7 +76,7 @@ def compare_answers(
         after: (n,) whether the answers of the new version are right.
         classes: (n,) class of each label.
         groups: (n,) group ids; the rows of a group are drawn together.
-        must_gain: whether an equal accuracy is not enough.
+        must_gain: whether the lower bound of the difference must be above 0.
         seed: random seed of the draws.
     """
     old, new = class_accuracy(before, classes), class_accuracy(after, classes)
@@ -89,9 +89,9 @@ def compare_answers(
         differences[draw] = class_accuracy(after, classes, times) - class_accuracy(before, classes, times)
     low, high = np.quantile(differences, [1 - CONFIDENCE, CONFIDENCE])
     gain = new - old
-    use = gain > 0 or (gain == 0 and not must_gain)
+    use = bool(low > 0 if must_gain else gain >= 0)
     outcome = "in use" if use else "not in use"
-    needed = "above 0 is needed" if must_gain else "0 or more is needed"
+    needed = f"above 0 with {CONFIDENCE:.0%} confidence is needed" if must_gain else "0 or more is needed"
     reason = (
         f"{outcome}: mean accuracy of the values {new:.3f}, of {compared_with} {old:.3f}; difference {gain:+.3f} "
         f"({low:+.3f} to {high:+.3f} with {CONFIDENCE:.0%} confidence), {needed}"
