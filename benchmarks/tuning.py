@@ -1,6 +1,7 @@
 """Figures of `firstsight tune` on a real catalogue: starter before and after, in one run.
 
 python -m benchmarks.tuning --data FOLDER        # a folder with catalog.csv and images/
+python -m benchmarks.tuning --data FOLDER --lora-folds 4   # instead: method lora against method bridge, on 4 of 4 folds
 
 Held-out figures are over four folds of products. The forgetting check uses sample_media. CPU seconds are of the whole
 process, first with an empty cache of tower outputs, then with a full one; the training alone is printed as well.
@@ -13,6 +14,8 @@ import os
 import resource
 import tempfile
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import firstsight
@@ -42,7 +45,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder for the tuned encoder")
     parser.add_argument("--html", type=Path, help="file for the report as a page")
     parser.add_argument("--image-size", type=int, help="side of starter's input picture")
+    parser.add_argument(
+        "--lora-folds", type=int, metavar="N", help="compare lora with the bridge alone on N of 4 folds"
+    )
     arguments = parser.parse_args()
+    if arguments.lora_folds:
+        compare_lora(arguments.data / "catalog.csv", arguments.general, arguments.lora_folds)
+        return
     report = None
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder)
@@ -75,6 +84,49 @@ def main() -> None:
         f"general R@1 on {report.general_pictures} pictures: {report.general_before:.3f} -> "
         f"{report.general_after:.3f}, goal {MIN_GENERAL:.2f} or more"
     )
+
+
+def compare_lora(catalogue: Path, general_source: str, folds: int) -> None:
+    """Print the figures of both methods on the same held-out products, and the interval of their difference."""
+    from firstsight.api.encoders.tuning import preview_tuning
+    from firstsight.encoders.encoder_options import EncoderOptions
+    from firstsight.tuning.evaluation.figures import compare
+    from firstsight.tuning.evaluation.folds import product_folds
+    from firstsight.tuning.evaluation.general_pictures import packaged_pictures
+    from firstsight.tuning.evaluation.retrieval_measures import HeldOutMeasures, QueryResult
+    from firstsight.tuning.starter.bridge_trainer import BridgeTrainer
+    from firstsight.tuning.tune import joined_kind
+    from firstsight.tuning.tune_settings import TuneSettings
+
+    _, read = preview_tuning(catalogue)
+    pictures = [str(catalogue.parent / str(address)) for address in getattr(read.data.pictures, "addresses", ())]
+    data = replace(read.data, pictures=pictures)
+    print(f"{len(data.items)} items, {len(pictures)} pictures", flush=True)
+    measures = HeldOutMeasures(data, read.report.category, joined_kind(read))
+    general = packaged_pictures()
+    found: dict[str, dict[str, list[QueryResult]]] = {}
+    for method in ("bridge", "lora"):
+        settings = TuneSettings(method=method)
+        trainer = BridgeTrainer("starter", EncoderOptions(), data, general.pictures, settings, catalogue.parent)
+        for fold in product_folds(data, 4, 0)[:folds]:
+            before = cpu_seconds()
+            tuned = trainer.fit(fold.train, (), label=method, on_progress=lambda line: None)
+            recall = general.recall_at_1(tuned.encode_texts(general.captions, 0.5), tuned.encode_general_pictures(0.5))
+            print(f"{method}: {cpu_seconds() - before:.1f} CPU s a fold, general R@1 {recall:.3f}", flush=True)
+            results = measures.run(
+                fold.held_out,
+                partial(tuned.encode_pictures, share=0.5),
+                partial(tuned.encode_texts, share=0.5),
+            )
+            for name, values in results.items():
+                found.setdefault(method, {}).setdefault(name, []).extend(values)
+    for name, values in found["bridge"].items():
+        measure = measures.measures[name]
+        figure = compare(name, measure.about, measure.cluster, values, found["lora"][name])
+        print(
+            f"{name}: bridge {figure.before:.3f}, lora {figure.after:.3f} ({figure.low:+.3f} to {figure.high:+.3f}, "
+            f"{figure.queries} queries)"
+        )
 
 
 def _keep_graphs(cache: Path) -> None:

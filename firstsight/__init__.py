@@ -153,7 +153,8 @@ if TYPE_CHECKING:
     from firstsight.safety.hashes.hash_matching import HashMatch
     from firstsight.safety.hashes.known_videos import KnownVideo, VideoMatch
     from firstsight.safety.policy.decisions import Evidence
-    from firstsight.safety.policy.policies import Policies, Policy
+    from firstsight.safety.policy.detector_scores import DetectorCut
+    from firstsight.safety.policy.policies import DetectorRule, Policies, Policy
     from firstsight.safety.policy.policy_heads import Head
     from firstsight.safety.report.policy_report import LabelSuspect, PolicyReport, SafetyReport
     from firstsight.safety.review.explanation import Explanation, PolicyScore
@@ -222,6 +223,8 @@ __all__ = [
     "DatabaseBusyError",
     "DecisionLabel",
     "DependentModel",
+    "DetectorCut",
+    "DetectorRule",
     "Difference",
     "DistilFigure",
     "DistilOptions",

@@ -10,7 +10,7 @@ from firstsight.media.stored_media import open_address
 from firstsight.retrieval.line_matches import is_like
 from firstsight.retrieval.results import PictureTextMatch, locate
 from firstsight.storage.facts.fact_columns import OCR_TEXT
-from firstsight.storage.facts.picture_texts import PictureLine, TextInPicture, read_picture_texts
+from firstsight.storage.picture_texts import PictureLine, TextInPicture, read_picture_texts
 from firstsight.storage.store import Store
 
 _WORD: Final = re.compile(r"\w+")

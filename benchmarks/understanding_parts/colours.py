@@ -24,8 +24,9 @@ import numpy as np
 from PIL import Image
 
 import firstsight
-from firstsight import Mode, PartChoice, Query
+from firstsight import Query
 from firstsight.media.picture_facts import PictureSource
+from firstsight.retrieval.query import Mode, PartChoice
 from firstsight.understanding.colours.named_shades import COLOURS
 from firstsight.understanding.colours.picture_colours import measure_colours
 
@@ -75,7 +76,7 @@ def _half(row: Row) -> int:
 
 def _print_colours(db: firstsight.Database, rows: Sequence[Row]) -> None:
     facts = [db.get(row["item_id"]) for row in rows]
-    found = [item.columns["facts"]["colour"] for item in facts]
+    found = [item.facts.get("colour") for item in facts]
     prompts = db.encoder.encode_texts([f"a photo of {colour} clothing" for colour in COLOURS])
     pictures = [next(view.vector for view in item.views if view.part == "image") for item in facts]
     by_prompt = [COLOURS[n] for n in (np.stack(pictures) @ prompts.T).argmax(axis=1)]
@@ -111,8 +112,8 @@ def _print_searches(db: firstsight.Database, rows: Sequence[Row]) -> None:
 def _print_cost(shop: Path, rows: Sequence[Row]) -> None:
     pictures = []
     for row in rows[:TIMED_PICTURES]:
-        with Image.open(shop / row["image"]) as picture:
-            pictures.append(picture.convert("RGB").resize((320, 397)))
+        with Image.open(shop / row["image"]) as opened:
+            pictures.append(opened.convert("RGB").resize((320, 397)))
     start = time.process_time()
     for picture in pictures:
         measure_colours(picture, PictureSource(*picture.size, "image"))

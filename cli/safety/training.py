@@ -14,6 +14,7 @@ from firstsight.cli.output import print_json_lines, print_message
 from firstsight.cli.safety.options import SkipBadLabels, TrainFlags, figure
 
 if TYPE_CHECKING:
+    from firstsight.api.safety.safety import Safety
     from firstsight.safety.policy.policy_heads import Head
     from firstsight.safety.training.training_run import TrainReport
 
@@ -43,6 +44,14 @@ def train(
     no_promote: Annotated[
         bool, panels.training("--no-promote", help="Store the new heads, but keep the current ones in use.")
     ] = False,
+    detectors: Annotated[
+        bool,
+        panels.training(
+            "--detectors",
+            help="Train no heads; choose on the labels the scores above which the policies' detectors block, with "
+            "--precision.",
+        ),
+    ] = False,
     force: Annotated[
         bool, panels.training("--force", help="Put the new heads into use even if they are worse than what is in use.")
     ] = False,
@@ -55,6 +64,9 @@ def train(
 
     A new head is used only if it is not worse than the prompts, or better than the head in use.
     """
+    if detectors:
+        _calibrate_detectors(db.open(encoder).safety.with_policies(file), labels, targets.precision, output)
+        return
     report = (
         db.open(encoder)
         .safety.with_policies(file)
@@ -68,6 +80,20 @@ def train(
         )
     )
     _print_report(report, output)
+
+
+def _calibrate_detectors(safety: Safety, labels: Path, precision: float, output: options.TableFlags) -> None:
+    cuts, problems = safety.heads.calibrate_detectors(labels, precision=precision)
+    for problem in problems:
+        print_message(f"left out: {problem}")
+    if output.as_json:
+        print_json_lines([cut.to_dict() for cut in cuts])
+        return
+    output.print_table(
+        ["policy", "detector", "label", "block from", "positives", "negatives", "why"],
+        [(c.policy, c.detector, c.label, c.block, c.positives, c.negatives, c.reason) for c in cuts],
+        ["block from", "positives", "negatives"],
+    )
 
 
 def retrain(

@@ -49,7 +49,7 @@ def quality(
     output: options.ItemTableFlags,
     db: options.DatabaseFlags,
 ) -> None:
-    """List the problems of pictures, the most severe first: blur, enlargement, darkness, bars, low resolution, …
+    """List the problems of pictures, the most severe first, such as blur, darkness and bars.
 
     The database needs the measures: firstsight index CATALOGUE --quality. Watermarks are found if text is read too
     (--ocr).

@@ -80,7 +80,9 @@ def train(
     method: Annotated[
         str,
         panels.training(
-            "--method", metavar="NAME", help="auto (by cross-validation), linear, prompt-offset, tip-adapter or coop."
+            "--method",
+            metavar="NAME",
+            help="Method: auto (by cross-validation), linear, prompt-offset, tip-adapter or coop.",
         ),
     ] = "auto",
     precision: Annotated[

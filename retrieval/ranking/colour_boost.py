@@ -33,6 +33,7 @@ COLOUR_CANDIDATES: Final = 200
 """Number of items of a ranking that a colour can move: the same for every page, so all pages come from one order."""
 
 GATE_FULL: Final = 1.0
+"""Standard deviations above the mean of the candidates from which an item gets its whole boost."""
 
 WHOLE_TEXT_SHARE: Final = 0.25
 """Share of the whole text in the query vector. With 0.5 and 1, fewer results have the category of the query; with 0,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Action = Literal["allow", "review", "block"]
 """Outcome for an item: show it, let a person review it, or hide it."""
 
-Source = Literal["head", "zero_shot", "hash", "words", "human"]
+Source = Literal["head", "zero_shot", "hash", "words", "detector", "human"]
 """Source of a piece of evidence."""
 
 ACTIONS: tuple[Action, ...] = ("allow", "review", "block")

@@ -10,8 +10,9 @@
         cuts: {default: {review: 0.3, block: 0.95}, de: {review: 0.2, block: 0.9}}
         words: [ammo, "gun for sale"]  # words in a title or text that send an item to review
         block_words: []                # words in a title or text that block an item
+        detectors: {nudity: {label: EXPOSED, review: 0.6}}   # installed detectors, with a label and its cut
       - id: weapons-knives
-        parent: weapons                # gives the missing keys, except prompts, words and name
+        parent: weapons                # gives the missing keys, except prompts, words, detectors and name
 
 A file's version is the digest of the settings that can change a decision. A new name, description or parent of a policy
 does not change the version.
@@ -45,7 +46,17 @@ REVIEW_BUDGET = 0.01
 
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _INHERITED = ("severity", "parts", "neutral_prompts", "cuts", "min_age", "blocked_regions")
-_KEYS = ("id", "name", "description", "parent", "prompts", "words", "block_words", "retired", *_INHERITED)
+_DETECTOR_KEYS = {"label", "review"}
+_KEYS = ("id", "name", "description", "parent", "prompts", "words", "block_words", "detectors", "retired", *_INHERITED)
+
+
+@dataclass(frozen=True)
+class DetectorRule(Record):
+    """A label of an installed detector that sends items to review."""
+
+    detector: str  # name of its entry point
+    label: str
+    review: float  # score from which an item goes to review, 0 to 1
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,7 @@ class Policy(Record):
     words: tuple[str, ...] = ()  # words in a title or text that send an item to review
     block_words: tuple[str, ...] = ()  # words in a title or text that block an item
     description: str = ""
+    detectors: tuple[DetectorRule, ...] = ()
 
     @property
     def prompt_parts(self) -> frozenset[str]:
@@ -91,6 +103,8 @@ class Policy(Record):
             "retired": self.retired,
             "words": sorted(self.words),
             "block_words": sorted(self.block_words),
+            # left out if there are none, so that the versions of files without detectors stay
+            **({"detectors": [rule.to_dict() for rule in self.detectors]} if self.detectors else {}),
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -222,6 +236,7 @@ def _policy(policy_id: str, plain: Mapping[str, Mapping[str, Any]], name: str) -
         words=words,
         block_words=block_words,
         description=_text(own.get("description", ""), "description", place),
+        detectors=_detectors(own.get("detectors", {}), place),
     )
 
 
@@ -260,6 +275,24 @@ def _flag(value: object, key: str, place: str) -> bool:
     if not isinstance(value, bool):
         raise SafetyError(f"{place}: {key} must be true or false, not {value!r:.80}")
     return value
+
+
+def _detectors(value: object, place: str) -> tuple[DetectorRule, ...]:
+    if not isinstance(value, Mapping):
+        raise SafetyError(f"{place}: detectors must be names with their label and cut, not {value!r:.80}")
+    rules = []
+    for name, rule in value.items():
+        where = f"{place}: detector {name!r}"
+        if not isinstance(name, str) or not isinstance(rule, Mapping) or set(rule) != _DETECTOR_KEYS:
+            raise SafetyError(
+                f"{where} must be {{label: …, review: …}}, not {rule!r:.80}; a cut for blocks is chosen on labels by "
+                "firstsight safety train --detectors"
+            )
+        cut = rule["review"]
+        if isinstance(cut, bool) or not isinstance(cut, int | float) or not 0 < cut <= 1:
+            raise SafetyError(f"{where}: review must be a number above 0, at most 1, not {cut!r:.80}")
+        rules.append(DetectorRule(name, _text(rule["label"], "label", where), float(cut)))
+    return tuple(rules)
 
 
 def _cuts(value: object, place: str) -> dict[str, tuple[float, float]]:

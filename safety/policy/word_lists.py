@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from firstsight.safety.policy.decisions import Action, Evidence
 from firstsight.safety.policy.policies import Policy
 from firstsight.storage.facts.fact_columns import OCR_TEXT
-from firstsight.storage.facts.picture_texts import Box, TextInPicture, read_picture_texts
+from firstsight.storage.picture_texts import Box, TextInPicture, read_picture_texts
 from firstsight.storage.store import Store
 from firstsight.storage.tables import Part
 

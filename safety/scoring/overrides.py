@@ -10,6 +10,7 @@ from firstsight.safety.hashes.known_videos import match_videos
 from firstsight.safety.policy.decisions import Evidence, Override, most_severe
 from firstsight.safety.policy.policies import Policies
 from firstsight.safety.policy.word_lists import group_by_item, match_words
+from firstsight.safety.scoring.detector_matches import match_detectors
 from firstsight.storage.store import Store
 
 
@@ -17,7 +18,8 @@ def find_overrides(store: Store, policies: Policies, *, max_distance: int = MAX_
     """Find the overrides of all items.
 
     A known-bad picture blocks its item. A known-bad video blocks it, or sends it to review if the shared part is short.
-    A listed word has the action of its policy's list. A person's decision replaces all of these. If an item has changed
+    A listed word has the action of its policy's list. A detector's label sends it to review, or blocks it above a cut
+    that was chosen on labels. A person's decision replaces all of these. If an item has changed
     since a person blocked it, it goes at least to review, whatever its scores.
 
     Args:
@@ -47,6 +49,9 @@ def find_overrides(store: Store, policies: Policies, *, max_distance: int = MAX_
         before = overrides.get(item_id, Override("allow", ()))
         action = most_severe([before.action, words[0].action])
         overrides[item_id] = Override(action, (*before.evidence, *(word.evidence() for word in words)))
+    for item_id, (found_action, evidence) in match_detectors(store, policies.in_force).items():
+        before = overrides.get(item_id, Override("allow", ()))
+        overrides[item_id] = Override(most_severe([before.action, found_action]), (*before.evidence, *evidence))
     reviews = read_reviews(store)
     for item_id, (digest, _) in store.digests(sorted(reviews.decisions)).items():
         decision = reviews.in_force(item_id, digest)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from firstsight.errors import SafetyError
-from firstsight.heads.head_comparison import average_precision, compare
+from firstsight.heads.head_comparison import average_precision, compare, compare_first
 
 
 def drawn(seed: int, better: float, n: int = 600) -> tuple[np.ndarray[Any, Any], ...]:
@@ -85,3 +85,26 @@ def test_invalid_comparisons_are_refused(change: dict[str, Any], says: str) -> N
     labels, champion, challenger = drawn(0, 0.0)
     with pytest.raises(SafetyError, match=says):
         compare(**{"labels": labels, "champion": champion, "challenger": challenger} | change)
+
+
+def test_a_first_head_must_beat_chance_and_not_fall_below_the_prompts() -> None:
+    rng = np.random.default_rng(0)
+    labels = (np.arange(60) % 4 == 0).astype(np.int8)
+    perfect, fair = labels.astype(float), labels + rng.normal(size=60)
+    worse = compare_first(labels, perfect, fair)
+    assert (worse.promote, worse.against, worse.champion_ap) == (False, "prompts", 1.0)
+    assert worse.high <= 0
+    assert worse.reason.startswith("not promoted: average precision of the prompts 1.0000, of the head 0.")
+    assert compare_first(labels, fair, perfect).promote
+    equal = compare_first(labels, perfect, perfect)
+    assert (equal.promote, equal.low, equal.high) == (True, 0.0, 0.0)
+    chance = compare_first(labels, None, rng.normal(size=60))
+    assert (chance.promote, chance.against, chance.champion_ap) == (False, "chance", 0.25)
+    assert compare_first(labels, None, fair).promote
+
+
+def test_a_group_counts_once_in_the_comparison_of_a_first_head() -> None:
+    labels = np.repeat(np.array([1, 0, 0, 0], dtype=np.int8), 25)
+    scores = labels + np.linspace(0, 0.1, 100)
+    groups = np.repeat(np.array(list("abcd"), dtype=object), 25)
+    assert compare_first(labels, None, scores, groups=groups).positives == 1

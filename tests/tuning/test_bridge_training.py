@@ -95,7 +95,8 @@ def test_a_training_is_repeatable_and_brings_pictures_to_their_phrases(
     pictures = ItemPictures.of(DATA, [0, 1, 2])
     settings = BridgeSettings(steps=15, batch_size=4, learning_rate=1e-3)
     kinds = [KindVectors(kind, torch.from_numpy(target))]
-    first, again = (train_bridge(base, features, logits, pictures, kinds, None, settings, seed=1) for _ in range(2))
+    start = start_vectors(base, logits)
+    first, again = (train_bridge(base, features, start, pictures, kinds, None, settings, seed=1) for _ in range(2))
     assert all(np.array_equal(first[name], again[name]) for name in TRAINED)
     own = np.array([0, 0, 2, 2])  # picture 2 is of both other items
 

@@ -78,7 +78,7 @@ def complete(weights: Mapping[str, NDArray[Any]]) -> BridgeWeights:
 def train_bridge(
     base: BridgeWeights,
     features: NDArray[np.float32],
-    logits: NDArray[np.float32],
+    start: NDArray[np.float32],
     pictures: ItemPictures,
     kinds: Sequence[KindVectors],
     clicks: tuple[QueryClicks, RowVectors] | None,
@@ -93,7 +93,8 @@ def train_bridge(
 
     Args:
         base: weights to start from.
-        features, logits: (p, 1280) and (p, 1000) outputs of the picture tower for `pictures`.
+        features: (p, 1280) outputs of the picture tower for `pictures`.
+        start: (p, 384) unit rows of `start_vectors`.
         pictures: the pictures with their items.
         kinds: phrases of the items.
         clicks: queries with clicked items and the (q, 384) unit vectors of the queries.
@@ -106,7 +107,7 @@ def train_bridge(
     """
     generator = np.random.default_rng(seed)
     noise = torch.Generator().manual_seed(seed)
-    start = torch.from_numpy(start_vectors(base, logits))
+    starts = torch.from_numpy(np.ascontiguousarray(start))
     inputs = torch.from_numpy(np.ascontiguousarray(features))
     deviation = inputs.std(dim=0, correction=0) + DEVIATION_FLOOR
     weights = {name: torch.from_numpy(base[name].copy()).requires_grad_() for name in TRAINED}
@@ -120,7 +121,7 @@ def train_bridge(
         places, order = np.array(order[:size]), order[size:]
         chosen = torch.from_numpy(places)
         noisy = inputs[chosen] + NOISE * deviation * torch.randn((size, inputs.shape[1]), generator=noise)
-        vectors = bridge_vectors(weights, noisy, start[chosen])
+        vectors = bridge_vectors(weights, noisy, starts[chosen])
         items = pictures.draw_items(places, generator)
         loss = batch_loss(vectors, items, pictures.share_a_picture(items, places), kinds, clicks, generator)
         optimizer.zero_grad()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,16 +19,20 @@ from firstsight.encoders.starter.starter_encoder import StarterEncoder
 from firstsight.encoders.starter.starter_model import IMAGE_SIZES, NAME, StarterModel, save_starter
 from firstsight.errors import EncoderError
 from firstsight.tuning.starter.bridge_network import (
+    TRAINED,
     BridgeSettings,
     BridgeWeights,
     KindVectors,
     RowVectors,
     average,
+    bridge_vectors,
     complete,
     mix,
+    start_vectors,
     train_bridge,
 )
 from firstsight.tuning.starter.phrase_pairs import ItemPictures, QueryClicks, phrase_kinds
+from firstsight.tuning.starter.single_threads import run_single_threaded, single_threaded
 from firstsight.tuning.starter.tower_outputs import TowerOutputs
 from firstsight.tuning.tune_settings import TuneSettings
 from firstsight.tuning.tuning_data import TuningData
@@ -46,6 +51,25 @@ LORA_SEEDS: Final = 1
 """A training of the text tower takes ten times as long as one of the bridge."""
 
 METHODS: Final = ("bridge", "lora")
+
+
+@dataclass(frozen=True)
+class BridgeInputs:
+    """Inputs of a bridge for p pictures.
+
+    Attributes:
+        features: (p, 1280) outputs of the picture tower.
+        start: (p, 384) unit rows that the bridge adds its change to, the same for all trainings.
+    """
+
+    features: NDArray[np.float32]
+    start: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, base: BridgeWeights, outputs: TowerOutputs, pictures: Sequence[ImageInput]) -> BridgeInputs:
+        """Compute or read the inputs of pictures."""
+        features, logits = outputs.pictures(pictures)
+        return cls(np.ascontiguousarray(features), start_vectors(base, logits))
 
 
 class BridgeTrainer:
@@ -105,8 +129,8 @@ class BridgeTrainer:
         self._encoder = StarterEncoder(options.runtime, options.threads, model)
         self._outputs = TowerOutputs(self._encoder, on_progress)
         self._base = complete(Bridge.load(model.bridge).weights)
-        self._features, self._logits = self._outputs.pictures(data.pictures)
-        self._general = self._outputs.pictures(general_pictures)
+        self._pictures = BridgeInputs.of(self._base, self._outputs, data.pictures)
+        self._general = BridgeInputs.of(self._base, self._outputs, general_pictures)
         self._seeds = settings.seeds or (SEEDS if self._lora_rank is None else LORA_SEEDS)
         self._first_seed = settings.seed
         self._settings = BridgeSettings(
@@ -136,23 +160,16 @@ class BridgeTrainer:
         pictures = ItemPictures.of(self._data, items)
         if len(pictures.rows) < 2:
             raise EncoderError(f"{label} has {len(pictures.rows)} pictures to learn from; tuning needs two or more")
-        trained, text_changes = [], []
-        for number in range(self._seeds):
-            tower = self._adapted_tower(self._first_seed + number)
-            trained.append(
-                train_bridge(
-                    self._base,
-                    self._features[pictures.rows],
-                    self._logits[pictures.rows],
-                    pictures,
-                    self._kinds if tower is None else _learned(self._kinds, tower),
-                    self._clicks_of(items, tower),
-                    self._settings,
-                    self._first_seed + number,
-                    () if tower is None else tower.parameters(),
-                )
-            )
-            if tower is not None:
+        seeds = range(self._first_seed, self._first_seed + self._seeds)
+        text_changes: list[WeightChanges] = []
+        if self._lora_rank is None:
+            jobs = [partial(self._train_bridge, pictures, items, seed) for seed in seeds]
+            trained = run_single_threaded(jobs, self._options.cpu_threads)
+        else:
+            trained = []
+            for seed in seeds:
+                tower = self._adapted_tower(seed)
+                trained.append(self._train_bridge(pictures, items, seed, tower))
                 text_changes.append(tower.changes())
         learned = "bridge" if self._lora_rank is None else "bridge and text tower"
         on_progress(f"{label}: trained the {learned} on {len(pictures.rows):,} pictures, {self._seeds} seeds averaged")
@@ -169,26 +186,39 @@ class BridgeTrainer:
             outputs,
             self._base,
             {},
-            outputs.pictures(self._data.pictures),
-            outputs.pictures(self._general_pictures),
+            BridgeInputs.of(self._base, outputs, self._data.pictures),
+            BridgeInputs.of(self._base, outputs, self._general_pictures),
         )
 
-    def _adapted_tower(self, seed: int) -> AdaptedTextTower | None:
-        """The text tower with new adapters; None if only the bridge is trained."""
-        if self._lora_rank is None:
-            return None
+    def _train_bridge(
+        self, pictures: ItemPictures, items: Sequence[int], seed: int, tower: AdaptedTextTower | None = None
+    ) -> BridgeWeights:
+        return train_bridge(
+            self._base,
+            self._pictures.features[pictures.rows],
+            self._pictures.start[pictures.rows],
+            pictures,
+            self._kinds if tower is None else _learned(self._kinds, tower),
+            self._clicks_of(items, tower),
+            self._settings,
+            seed,
+            () if tower is None else tower.parameters(),
+        )
+
+    def _adapted_tower(self, seed: int) -> AdaptedTextTower:
+        """The text tower with new adapters."""
         from firstsight.tuning.starter.text_adapters import AdaptedTextTower
 
+        assert self._lora_rank is not None
         return AdaptedTextTower(self._encoder, self._lora_rank, seed)
 
     def _tuned(self, tuned: BridgeWeights, text_changes: Sequence[WeightChanges]) -> TunedBridge:
-        pictures = (self._features, self._logits)
         texts = None
         if text_changes:
             from firstsight.tuning.starter.text_adapters import ChangedTexts, average_changes
 
             texts = ChangedTexts(self._encoder, average_changes(text_changes))
-        return TunedBridge(self._encoder, self._outputs, self._base, tuned, pictures, self._general, texts)
+        return TunedBridge(self._encoder, self._outputs, self._base, tuned, self._pictures, self._general, texts)
 
     def _clicks_of(self, items: Sequence[int], tower: AdaptedTextTower | None) -> tuple[QueryClicks, RowVectors] | None:
         """The queries, with clicks on these items only."""
@@ -230,8 +260,8 @@ class TunedBridge:
         outputs: TowerOutputs,
         base: BridgeWeights,
         tuned: BridgeWeights,
-        pictures: tuple[NDArray[np.float32], NDArray[np.float32]],
-        general: tuple[NDArray[np.float32], NDArray[np.float32]],
+        pictures: BridgeInputs,
+        general: BridgeInputs,
         texts: ChangedTexts | None = None,
     ) -> None:
         self._encoder = encoder
@@ -245,11 +275,11 @@ class TunedBridge:
     def encode_pictures(self, rows: Sequence[int], share: float) -> Vectors:
         """Return (n, dim) unit rows for these rows of `TuningData.pictures`."""
         chosen = np.asarray(rows, dtype=np.int64)
-        return self._vectors(self._pictures[0][chosen], self._pictures[1][chosen], share)
+        return self._vectors(BridgeInputs(self._pictures.features[chosen], self._pictures.start[chosen]), share)
 
     def encode_general_pictures(self, share: float) -> Vectors:
         """Return (g, dim) unit rows for the pictures of the forgetting check."""
-        return self._vectors(*self._general, share)
+        return self._vectors(self._general, share)
 
     def encode_texts(self, texts: Sequence[str], share: float) -> Vectors:
         """Return (n, dim) unit rows; a tuning of the bridge alone does not change them."""
@@ -272,8 +302,10 @@ class TunedBridge:
         save_starter(folder, bridge, image_size=model.image_size, text_tower=text_tower, base=model)
         return f"{NAME}:{folder}"
 
-    def _vectors(self, features: NDArray[np.float32], logits: NDArray[np.float32], share: float) -> Vectors:
-        bridge = Bridge(mix(self._base, self._tuned, share) if self._tuned else self._base)
-        vectors = bridge.pictures(features, logits)
+    def _vectors(self, inputs: BridgeInputs, share: float) -> Vectors:
+        weights = mix(self._base, self._tuned, share) if self._tuned else self._base
+        tensors = {name: torch.from_numpy(weights[name]) for name in TRAINED}
+        with torch.inference_mode(), single_threaded():
+            vectors = bridge_vectors(tensors, torch.from_numpy(inputs.features), torch.from_numpy(inputs.start)).numpy()
         visual = self._encoder.visual
-        return vectors if visual is None else visual.join(vectors, features)
+        return vectors if visual is None else visual.join(vectors, inputs.features)

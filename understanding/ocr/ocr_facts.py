@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from firstsight.indexer.facts.item_facts import FactItem
 from firstsight.media.picture_facts import JsonValue, PictureFact
 from firstsight.storage.facts.fact_columns import OCR_TEXT
 from firstsight.storage.view_order import view_order
-from firstsight.understanding.facts.fact_kind import FactItem
 from firstsight.understanding.ocr.model_files import OcrModels, find_models
 from firstsight.understanding.ocr.picture_text import MIN_SIDE
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from firstsight.indexer.facts.item_facts import FactItem, FactView
 from firstsight.media.picture_facts import PictureFact
-from firstsight.understanding.facts.fact_kind import FactItem, FactView
 from firstsight.understanding.quality.picture_quality import FACT
 from firstsight.understanding.quality.problems import find_problems, in_order
 from firstsight.understanding.quality.watermarks import OCR, WatermarkTexts, placed_texts

@@ -12,7 +12,7 @@ from firstsight.storage.facts.fact_names import FactNames
 from firstsight.understanding.facts.fact_settings import FactSettings, read_complete_facts, read_fact_settings
 from firstsight.understanding.facts.fact_status import FactState, fact_states
 from firstsight.understanding.facts.fact_update import FactUpdate, FactUpdateCounts, FactUpdateReport
-from firstsight.understanding.facts.item_facts import make_item_facts
+from firstsight.understanding.kinds_of_facts import make_item_facts
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from firstsight.understanding.facts.fact_settings import (
     read_fact_settings,
     write_fact_settings,
 )
-from firstsight.understanding.facts.item_facts import KindsOfFacts, make_item_facts
+from firstsight.understanding.facts.item_facts import KindsOfFacts
+from firstsight.understanding.kinds_of_facts import make_item_facts
 from firstsight.understanding.ocr.model_files import find_models
 
 

@@ -9,6 +9,7 @@ from firstsight.api.connection import Connection
 
 # `policy_heads` uses scipy, which takes a second to import: methods import it.
 if TYPE_CHECKING:
+    from firstsight.safety.policy.detector_scores import DetectorCut
     from firstsight.safety.policy.policies import Policies
     from firstsight.safety.policy.policy_heads import Head, HeadShelf
     from firstsight.safety.robustness.head_robustness import SafetyRobustnessReport
@@ -53,6 +54,31 @@ class SafetyHeads:
         """
         chosen = [versions] if isinstance(versions, int) else list(versions)
         self._change(lambda shelf: shelf.promote(chosen), wait_s)
+
+    def calibrate_detectors(
+        self, labels: LabelSource, *, precision: float = 0.95, wait_s: float = 0.0
+    ) -> tuple[tuple[DetectorCut, ...], tuple[str, ...]]:
+        """Choose, on labels, the scores above which the detectors of the policies block items, and store them.
+
+        Without this, detectors only send items to review. A cut holds for one version of a detector.
+
+        Args:
+            labels: a CSV file with the columns policy, label (0 or 1) and item_id or view_id; or its rows.
+            precision: share of the blocked items that must belong to the policy, above 0 and below 1.
+            wait_s: maximum wait for another writer, in seconds.
+
+        Returns:
+            The stored cuts, and sentences about labels that were left out.
+
+        Raises:
+            SafetyError: no policy with labels has a detector, or a detector has found nothing yet.
+            DatabaseBusyError, MissingDatabaseError, StoreError: as for `promote`.
+        """
+        from firstsight.safety.training.detector_calibration import calibrate_detectors
+
+        store = self._connection.open()
+        cuts, problems = calibrate_detectors(store, labels, self._policies(), precision=precision, wait_s=wait_s)
+        return tuple(cuts), problems
 
     def drop(self, policies: str | Sequence[str], *, wait_s: float = 0.0) -> None:
         """Take the heads of policies out of use; all versions stay stored, and can be promoted again.

@@ -17,7 +17,7 @@ BOX: list[JsonValue] = [[0.1, 0.2], [0.5, 0.2], [0.5, 0.3], [0.1, 0.3]]
 
 
 def picture_text(*lines: str) -> JsonValue:
-    """What the function finds in a picture with these lines."""
+    """Value of the fact for a picture with these lines."""
     return [{"text": line, "score": 0.97, "box": BOX} for line in lines]
 
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from firstsight.duplicates.groups import duplicate_group_ids
 from firstsight.encoders.base import Encoder, Vectors
+from firstsight.encoders.prompting.text_towers import load_text_tower
 from firstsight.errors import TagError
-from firstsight.heads.methods.text_tower import TextTower
 from firstsight.records import Record
 from firstsight.storage.product_groups import GROUP_COLUMN
 from firstsight.storage.store import Store
@@ -101,7 +101,6 @@ def train_tags(
     settings: TagTrainSettings,
     *,
     encoder: Callable[[], Encoder],
-    text_tower: Callable[[Encoder], TextTower | None] = lambda encoder: None,
     prompts: bool = True,
     skip_bad_labels: bool = False,
     use: bool | None = None,
@@ -120,7 +119,6 @@ def train_tags(
             taxonomy and without any label, prompts alone.
         settings: method, precision and templates.
         encoder: loads the encoder, for the prompts.
-        text_tower: gives the text tower of the encoder, for the method "coop".
         prompts: whether prompts of the values start the methods.
         skip_bad_labels: leave out unusable labels, instead of refusing all.
         use: put new versions into use, or not, whatever the comparison says; None to follow it.
@@ -157,7 +155,6 @@ def train_tags(
         def of_values(tree: TagTree) -> Vectors | None:
             return make_prompts(store, tree, settings.templates, encoder, on_progress) if prompts else None
 
-        needs_tower = settings.method == "coop"
         trained.append(
             train_tag(
                 make_shots(job.labels, items, groups, of_values),
@@ -166,7 +163,7 @@ def train_tags(
                 fingerprint=store.spec.fingerprint,
                 source=job.source,
                 champion=champions.get(job.labels.tag),
-                text_tower=text_tower(encoder()) if needs_tower else None,
+                text_tower=load_text_tower(encoder()) if settings.method == "coop" else None,
                 on_progress=on_progress,
             )
         )
