@@ -24,6 +24,7 @@ from firstsight.heads.calibrated_fit import (
     fit_and_calibrate,
     held_out_places,
 )
+from firstsight.heads.cluster_bootstrap import draw_clusters
 from firstsight.heads.fitting import Recipe, TrainingSet, cross_validated_logits, make_folds
 from firstsight.heads.methods.view_methods import PolicyPrompts, fit_method
 from firstsight.records import Record
@@ -200,8 +201,7 @@ def compare_recalls(
         )
     weights = np.bincount(place[counted], minlength=len(names)).astype(np.float64)
     sums = [np.bincount(place[counted], recall[counted], minlength=len(names)) for recall in recalls]
-    rng = np.random.default_rng(seed)
-    times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=DRAWS).astype(np.float64)
+    times = draw_clusters(len(names), DRAWS, seed)
     totals = times @ weights
     valid = totals > 0
     gains = ((times @ (sums[1] - sums[0]))[valid]) / totals[valid]

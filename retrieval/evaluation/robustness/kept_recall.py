@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from firstsight.heads.cluster_bootstrap import draw_clusters
 from firstsight.heads.intervals import lower_bound, upper_bound
 
 CONFIDENCE = 0.95
@@ -41,9 +42,7 @@ class ClusterBootstrap:
     def __init__(self, clusters: NDArray[np.object_], draws: int, seed: int) -> None:
         names, self._codes = np.unique(clusters.astype(str), return_inverse=True)
         self.size = len(names)
-        rng = np.random.default_rng(seed)
-        share = np.full(self.size, 1 / self.size)
-        self._times = rng.multinomial(self.size, share, size=draws).astype(np.float64)
+        self._times = draw_clusters(self.size, draws, seed)
 
     def kept(self, clean: Values, changed: Values) -> Kept:
         """Compare the hits of queries with and without a change.
