@@ -28,7 +28,7 @@ MAX_ERROR_CHARACTERS: Final = 300
 
 @dataclass(frozen=True)
 class PictureSource:
-    """What a function may know besides the pixels."""
+    """Properties of a picture besides its pixels, for a function."""
 
     width: int  # of the upright picture before it was reduced, in pixels
     height: int
@@ -55,7 +55,7 @@ class PictureFact:
 
 @dataclass(frozen=True)
 class FunctionOptions:
-    """What a function of a package needs, set by `picture_fact`."""
+    """Needs of a function of a package, set by `picture_fact`."""
 
     version: str = "1"  # a change makes stored facts outdated
     min_side: int | None = None  # shorter side of the picture that it needs, in pixels; None: every pixel
@@ -91,7 +91,7 @@ def options_of(function: object) -> FunctionOptions:
 
 @dataclass(frozen=True)
 class FoundFacts:
-    """What functions have found in one picture, by the names of the facts; each fact has a value or an error."""
+    """Values and errors of the functions for one picture, by the names of the facts."""
 
     values: Mapping[str, JsonValue] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)  # one line each

@@ -99,25 +99,25 @@ DEFECTS: Final[Mapping[str, tuple[tuple[str, ...], Plant]]] = {
 
 
 def clean_pictures(count: int) -> Iterator[Image.Image]:
-    """Draw products: dark and light ones on white and grey, knitted, smooth and printed, reduced from three times."""
+    """Draw dark and light products on white and grey, knitted and smooth, reduced from twice their size."""
     for n in range(count):
         yield _drawn(np.random.default_rng(n), n)
 
 
 def _drawn(chance: np.random.Generator, n: int) -> Image.Image:
-    side = 2100
+    side = 1400
     top, bottom = (255, 255) if n % 2 else sorted(chance.integers(150, 235, 2).tolist())
     ramp = np.linspace(top, bottom, side)[:, None, None].repeat(side, 1).repeat(3, 2)
     shade = np.array([20, 20, 25] if n % 4 == 1 else chance.integers(30, 230, 3))
     light = 1 + 0.35 * np.sin(np.linspace(0, 3, side))[None, :, None]
     product = np.broadcast_to(shade * light, (side, side, 3)).copy()
     if n % 3 == 0:  # knitted
-        y, x = np.mgrid[:side, :side] / 30
+        y, x = np.mgrid[:side, :side] / 20
         product *= 1 + 0.2 * (np.sin(x * 2) * np.sin(y * 2 + np.sin(x)))[..., None]
     mask = Image.new("L", (side, side))
     draw = ImageDraw.Draw(mask)
-    low, high = chance.integers(200, 600, 2), chance.integers(1500, 1900, 2)
-    (draw.ellipse if n % 5 == 0 else partial(draw.rounded_rectangle, radius=250))(
+    low, high = chance.integers(130, 400, 2), chance.integers(1000, 1270, 2)
+    (draw.ellipse if n % 5 == 0 else partial(draw.rounded_rectangle, radius=160))(
         (*low.tolist(), *high.tolist()), fill=255
     )
     inside = np.asarray(mask)[..., None] / 255

@@ -82,7 +82,7 @@ def correct(
         list[str] | None,
         panels.run("--withdraw", metavar="TAG", help="Remove people's value of this tag (repeatable)."),
     ] = None,
-    by: Annotated[str, panels.run("--by", metavar="NAME", help="Who corrects.")] = "",
+    by: Annotated[str, panels.run("--by", metavar="NAME", help="Name of the person.")] = "",
     json: options.Json = False,
     db: options.WriterFlags,
 ) -> None:

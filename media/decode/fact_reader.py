@@ -65,6 +65,6 @@ def _with_facts(frame: ScannedFrame, functions: FactFunctions) -> Callable[[int 
 
 
 def facts_of(frame: Frame) -> dict[str, dict[str, JsonValue]]:
-    """What the functions have found in a frame."""
+    """Facts of a frame, as the functions found them."""
     found: dict[str, dict[str, JsonValue]] = frame.picture.info[_FOUND]
     return found

@@ -205,5 +205,6 @@ def test_commands_with_a_table_take_csv_and_those_with_items_take_columns() -> N
             "encoder compare",
         ),
         *("keys list", "safety policies", "safety explain", "safety report", "safety audit", "safety hashes list"),
+        *("tags train", "tags list", "tags explain", "tags report"),
         *("safety heads", "safety train", "safety retrain", "safety robustness", "video-products list"),
     }

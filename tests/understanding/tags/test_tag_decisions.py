@@ -85,6 +85,8 @@ def test_a_version_is_used_unless_it_is_worse(after: int, use: bool) -> None:
 
 def test_a_first_version_must_gain_over_the_most_frequent_value() -> None:
     rows = np.arange(40)
-    equal = compare_answers("the most frequent value", rows < 20, rows < 20, rows % 2, rows, must_gain=True)
+    equal = compare_answers(
+        "the most frequent value", rows < 20, rows < 20, rows % 2, rows.astype(object), must_gain=True
+    )
     assert not equal.use
     assert "above 0 with 95% confidence is needed" in equal.reason

@@ -26,7 +26,7 @@ def columns(db: firstsight.Database, tag: str) -> dict[str, tuple[str | None, fl
     names = [f"fact_tag_{tag}", f"fact_tag_{tag}_p", f"fact_tag_{tag}_by"]
     store = open_tables(db)
     values = store.column_values(sorted(CATEGORIES), names)
-    return {item_id: tuple(row[name] for name in names) for item_id, row in values.items()}  # type: ignore[misc]
+    return {item_id: tuple(row[name] for name in names) for item_id, row in values.items()}
 
 
 def test_labelled_items_have_their_labels_and_others_predictions(tagged: firstsight.Database) -> None:

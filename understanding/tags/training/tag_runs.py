@@ -87,7 +87,7 @@ class TagTrainReport(Record):
 
 @dataclass(frozen=True)
 class _Job:
-    """What one tag is trained from."""
+    """Labels of one tag, and where they came from."""
 
     labels: TagLabels
     source: TagSource
