@@ -52,8 +52,8 @@ def count_facets(
 
     Returns:
         items: number of counted items with all selections; complete: whether that is all of them; facets: for each one
-        its name for filters and its values, most frequent first, with their counts. The value null counts items of
-        which the fact is unknown. The facet `ocr_text` has the values "yes" and "no".
+        its name for filters, whether an item may have several values, and its values, most frequent first, with counts.
+        The value null counts items of which the fact is unknown. The facet `ocr_text` has the values "yes" and "no".
 
     Raises:
         QueryError: the condition is wrong, or there is no such facet.
@@ -79,7 +79,11 @@ def count_facets(
         "items": int(np.logical_and.reduce([everything, *chosen.values()]).sum()),
         "complete": len(rows) < MAX_COUNTED,
         "facets": [
-            {"name": facet.name, "values": _count(values, [everything, *_others(chosen, facet.name)])}
+            {
+                "name": facet.name,
+                "several": facet.separator is not None,
+                "values": _count(values, [everything, *_others(chosen, facet.name)]),
+            }
             for facet, values in zip(facets, columns_of_values, strict=True)
         ],
     }

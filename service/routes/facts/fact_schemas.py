@@ -138,6 +138,7 @@ class Facet(BaseModel):
     """A fact or tag with its values, most frequent first."""
 
     name: str = Field(description="for filters")
+    several: bool = Field(description="whether an item may have several values")
     values: list[FacetCount]
 
 
@@ -150,7 +151,11 @@ class FacetsAnswer(BaseModel):
                 {
                     **{"items": 75, "complete": True},
                     "facets": [
-                        {"name": "colour", "values": [{"value": "red", "count": 9}, {"value": None, "count": 2}]}
+                        {
+                            "name": "colour",
+                            "several": False,
+                            "values": [{"value": "red", "count": 9}, {"value": None, "count": 2}],
+                        }
                     ],
                 }
             ]
