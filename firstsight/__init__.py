@@ -174,6 +174,14 @@ if TYPE_CHECKING:
     from firstsight.tuning.reading.catalogue_data import ReadReport
     from firstsight.tuning.tune_report import TuneReport
     from firstsight.tuning.tune_settings import TuneSettings
+    from firstsight.understanding.fact_evidence import (
+        ColourGroup,
+        Detection,
+        FactEvidence,
+        ItemProblem,
+        TagOfItem,
+        TextInPicture,
+    )
     from firstsight.understanding.facts.fact_settings import FactOptions, FactSettings
     from firstsight.understanding.facts.fact_status import FactState
     from firstsight.understanding.facts.fact_update import FactUpdateCounts, FactUpdateReport
@@ -213,6 +221,7 @@ __all__ = [
     "ClipMatch",
     "ColdStart",
     "ColdStartVersion",
+    "ColourGroup",
     "Colouring",
     "ColumnStatus",
     "ColumnUse",
@@ -223,6 +232,7 @@ __all__ = [
     "DatabaseBusyError",
     "DecisionLabel",
     "DependentModel",
+    "Detection",
     "DetectorCut",
     "DetectorRule",
     "Difference",
@@ -257,6 +267,7 @@ __all__ = [
     "ExportReport",
     "ExportedUsers",
     "Exposure",
+    "FactEvidence",
     "FactOptions",
     "FactSettings",
     "FactState",
@@ -286,6 +297,7 @@ __all__ = [
     "InterestedUsers",
     "Item",
     "ItemExplanation",
+    "ItemProblem",
     "JudgedQuery",
     "KnownHash",
     "KnownVideo",
@@ -386,6 +398,7 @@ __all__ = [
     "TagExplanation",
     "TagLabelSuspect",
     "TagModel",
+    "TagOfItem",
     "TagReport",
     "TagScoreReport",
     "TagSource",
@@ -394,6 +407,7 @@ __all__ = [
     "Tags",
     "TermContribution",
     "TermWeight",
+    "TextInPicture",
     "Threshold",
     "TimedLine",
     "TimedProduct",

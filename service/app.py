@@ -29,12 +29,14 @@ from firstsight.service.routes import (
     search_routes,
     timed_product_routes,
 )
+from firstsight.service.routes.facts import fact_routes
 from firstsight.service.routes.openapi_document import make_openapi
 from firstsight.service.service_settings import ServiceSettings
 from firstsight.service.state import Service
 
 _ROUTES: Final = (
     health_routes,
+    fact_routes,
     item_routes,
     safety_routes,
     timed_product_routes,

@@ -27,6 +27,7 @@ from firstsight.errors import (
     QueryError,
     SafetyError,
     StoreError,
+    TagError,
     first_line,
 )
 from firstsight.service.json_responses import strip_local_folders
@@ -83,6 +84,7 @@ _PROBLEM_TYPES: tuple[tuple[type[FirstsightError], int, str, str | None], ...] =
     (CatalogError, 422, "catalogue", None),
     (AuditLogError, 503, "audit_log", "the audit log cannot be used; the service's log says why"),
     (SafetyError, 422, "safety", None),
+    (TagError, 422, "tag", None),
     (DatabaseBusyError, 503, "database_busy", "another process is writing to the database; try again"),
     (MissingDatabaseError, 503, "no_database", "there is no database yet; index a catalogue, or post items"),
     (StoreError, 503, "store", "the database cannot be used; the service's log says why"),

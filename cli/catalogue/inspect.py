@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firstsight.cli import options, panels
+from firstsight.cli.catalogue.fact_cells import fact_cells
 from firstsight.cli.commands import command, group
 from firstsight.cli.output import clock, plain_text, print_json_lines, print_table, shown
 
@@ -36,13 +37,19 @@ def get(
     output: options.ItemTableFlags,
     db: options.DatabaseFlags,
 ) -> None:
-    """Show one item with its views."""
-    item = db.open().get(item_id)
+    """Show one item with its facts and views.
+
+    Facts that are on, but of which the item has no value, are shown as "don't know".
+    """
+    database = db.open()
+    item = database.get(item_id)
     if output.as_json:
         print_json_lines([item.to_dict(vectors=vectors)])
         return
     values = {name: value for name, value in item.to_row().items() if name not in _OTHER_FIELDS}
-    values |= {name if name not in values else f"facts.{name}": value for name, value in item.facts.items()}
+    facts = item.facts if output.csv else fact_cells(database.facts.explain(item_id))
+    own = values | item.columns
+    values |= {name if name not in own else f"facts.{name}": value for name, value in facts.items()}
     values |= item.columns
     chosen = output.choose(values)
     if output.csv:
@@ -83,6 +90,7 @@ def status(*, output: options.TableFlags, db: options.DatabaseFlags) -> None:
             ("items", f"{state.items:,}"),
             ("views", f"{state.views:,}"),
             ("failed media", f"{state.failures:,}"),
+            ("facts", f"{', '.join(state.facts) or 'none'} (firstsight facts status counts them)"),
             *(
                 [("videos without fingerprints", f"{state.videos_without_prints:,}: index their catalogue again")]
                 if state.videos_without_prints

@@ -127,8 +127,8 @@ def recommend(
         panels.evaluation(
             "--exposure",
             metavar="COLUMN",
-            help="Catalogue column whose values share the places of rankings (repeatable). By default seller, if it "
-            "exists. New items and kinds are always measured.",
+            help="Column, fact or tag whose values share the places of rankings (repeatable). By default seller, "
+            "language and category, if they exist. New items and kinds are always measured.",
         ),
     ] = None,
     html: options.Html = None,

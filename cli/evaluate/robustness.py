@@ -79,7 +79,8 @@ def robustness(
         panels.evaluation(
             "--by",
             metavar="COLUMN",
-            help="Column whose values are slices (repeatable), besides language and category. Numbers become quarters.",
+            help="Column, fact or tag whose values are slices (repeatable), such as colour, besides language and "
+            "category. Numbers become quarters.",
         ),
     ] = None,
     smallest_slice: Annotated[

@@ -84,7 +84,7 @@ def slates(
         panels.evaluation(
             "--by",
             metavar="COLUMN",
-            help="Column to measure exposure by (repeatable). By default seller.",
+            help="Column, fact or tag to measure exposure by (repeatable). By default seller, language and category.",
         ),
     ] = None,
     output: options.TableFlags,

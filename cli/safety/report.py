@@ -42,8 +42,8 @@ def report(
         panels.training(
             "--slice",
             metavar="COLUMN",
-            help="Catalogue column whose values to compare (repeatable). By default language, kind and seller, if they "
-            "exist.",
+            help="Column, fact or tag whose values to compare (repeatable), such as colour or quality.problems. "
+            "By default language, category, kind and seller, if they exist.",
         ),
     ] = None,
     policies: options.PoliciesFile = None,

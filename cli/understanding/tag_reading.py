@@ -120,8 +120,8 @@ def report(
         panels.run(
             "--slice",
             metavar="COLUMN",
-            help="Column whose values to compare (repeatable). By default kind, language, seller and brand, if they "
-            "exist.",
+            help="Column, fact or tag whose values to compare (repeatable). By default kind, language, seller and "
+            "brand, if they exist.",
         ),
     ] = None,
     html: options.Html = None,

@@ -9,11 +9,13 @@ from typing import Any
 
 from firstsight.records import Record
 from firstsight.storage.columns import ColumnKind
+from firstsight.storage.facts.fact_names import TAGS, FactNames
 from firstsight.storage.indexes.upkeep import TableState, table_state
 from firstsight.storage.reduction_table import describe_reduction
 from firstsight.storage.store import Store
 from firstsight.storage.vector_format import VectorFormat
 from firstsight.storage.video_print_table import count_videos_without_prints
+from firstsight.understanding.facts.fact_settings import names_of_facts, read_fact_settings
 from firstsight.vectors import EncoderSpec
 
 
@@ -54,6 +56,7 @@ class Status(Record):
     views: int
     failures: int  # media that could not be used
     videos_without_prints: int  # indexed before videos had fingerprints; `duplicates` does not compare them as videos
+    facts: tuple[str, ...]  # that are on, such as "colours", and tags
     columns: tuple[ColumnStatus, ...]  # columns for filters, in the order of the table
     runs: tuple[RunRecord, ...]  # index runs and watches, oldest first
     tables: tuple[TableState, ...]  # files and indexes of `items` and `views`
@@ -76,8 +79,14 @@ def read_status(store: Store) -> Status:
         views=store.views.count_rows(),
         failures=store.failures.count_rows(),
         videos_without_prints=count_videos_without_prints(store, store.views),
+        facts=(*names_of_facts(read_fact_settings(store)), *_tags(store)),
         columns=tuple(ColumnStatus(*column) for column in store.column_states()),
         runs=tuple(run for run in runs if run.settings.get("kind") in {None, "watch"}),
         tables=tuple(table_state(table) for table in (store.items, store.views)),
         upkeep=tuple(run for run in runs if run.settings.get("kind") == "optimize"),
     )
+
+
+def _tags(store: Store) -> list[str]:
+    names = [column.name for column in FactNames(store.items.schema).columns]
+    return [name for name in names if name.startswith(f"{TAGS}.") and not name.endswith(("_p", "_by"))]

@@ -13,7 +13,8 @@ from firstsight.errors import QueryError
 from firstsight.recommend.evaluation.measures import cluster_bootstrap
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.records import Record
-from firstsight.storage.facts.fact_columns import column_or_fact
+from firstsight.storage.facts.fact_columns import column_or_fact, has_column_or_fact, value_of
+from firstsight.storage.facts.fact_names import FactNames
 from firstsight.storage.store import Store
 
 MAX_GROUPS = 20
@@ -21,6 +22,9 @@ MAX_GROUPS = 20
 
 OTHER, NO_VALUE = "other", "no value"
 NEW_ITEMS, KIND, SELLER = "new items", "kind", "seller"
+
+DEFAULT_COLUMNS = (SELLER, "language", "category")
+"""Columns, facts and tags that are measured by default, if they exist."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,36 +264,44 @@ def _measure_slots(slots: Sequence[NDArray[np.int64]], sizes: Sequence[int], use
 
 
 def read_item_groups(store: Store, space: ItemSpace, columns: Sequence[str] | None = None) -> list[ItemGroups]:
-    """Divide the items of a database by kind, if there are several, and by columns of the catalogue.
+    """Divide the items of a database by kind, if there are several, and by columns, facts and tags.
 
     Args:
         store: the database.
         space: its items.
-        columns: names of columns, or of facts such as `language`; by default `seller`, if the catalogue has it.
+        columns: names of columns, or of facts and tags such as `colour` and `tags.category`; by default `seller`,
+            `language` and `category`, if they exist and have several values.
 
     Raises:
-        QueryError: the catalogue has no such column.
+        QueryError: there is no such column.
     """
-    known = sorted(store.column_kinds())
-    stored = {column: column_or_fact(store.items.schema.names, column) for column in columns or ()}
+    schema = store.items.schema
     for column in columns or ():
-        if column != KIND and stored[column] is None:
+        if column != KIND and not has_column_or_fact(schema, column):
+            known = ", ".join(sorted(store.column_kinds())) or "none"
+            facts = ", ".join(name for name, _, _ in FactNames(schema).shown()) or "none"
             raise QueryError(
-                f"there is no column {column!r} to measure exposure by; the catalogue has {', '.join(known) or 'none'}"
+                f"there is no column {column!r} to measure exposure by; the catalogue has {known}; "
+                f"the facts are {facts}"
             )
-    chosen = [SELLER] * (SELLER in known) if columns is None else [name for name in columns if name != KIND]
+    if columns is None:
+        chosen = [name for name in DEFAULT_COLUMNS if has_column_or_fact(schema, name)]
+    else:
+        chosen = [name for name in columns if name != KIND]
     kinds = [ItemGroups.by_value(KIND, space.kinds.tolist())] * (len(set(space.kinds.tolist())) > 1)
-    return kinds + [
-        ItemGroups.by_value(name, _values(store, space, stored.get(name) or name)) for name in dict.fromkeys(chosen)
-    ]
+    divisions = [ItemGroups.by_value(name, _values(store, space, name)) for name in dict.fromkeys(chosen)]
+    if columns is None:  # a shop with one language has no slices by language
+        divisions = [division for division in divisions if len(division.groups) > 1 or division.name == SELLER]
+    return kinds + divisions
 
 
-def _values(store: Store, space: ItemSpace, column: str) -> list[object]:
-    """Values of a column in the order of the space."""
+def _values(store: Store, space: ItemSpace, name: str) -> list[object]:
+    """Values of a column, fact or tag in the order of the space."""
+    column = column_or_fact(store.items.schema.names, name) or name
     values: list[object] = [None] * len(space)
     for batch in store.items.search().select(["item_id", column]).limit(None).to_batches(20_000):
         places = space.places(map(str, batch["item_id"].to_pylist()))
         for place, value in zip(places.tolist(), batch[column].to_pylist(), strict=True):
             if place >= 0:
-                values[place] = value
+                values[place] = value_of({column: value}, name)
     return values

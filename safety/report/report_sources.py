@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +24,12 @@ from firstsight.safety.report.policy_report import HeldOutPolicy, LabelSuspect
 from firstsight.safety.scoring.zero_shot import load_prompt_directions
 from firstsight.safety.training.head_training import TrainedHead, train
 from firstsight.safety.training.policy_labels import LabelSource, read_labels
-from firstsight.storage.facts.fact_columns import column_or_fact
+from firstsight.storage.facts.fact_columns import has_column_or_fact, value_of
+from firstsight.storage.facts.fact_names import FactNames
 from firstsight.storage.store import Store
 
-SLICE_COLUMNS = ("language", "kind", "seller")
-"""Default slice columns, if the catalogue or a fact of that name has them."""
+SLICE_COLUMNS = ("language", "category", "kind", "seller")
+"""Default slice columns, if the catalogue has them, or a fact or tag of that name."""
 
 
 def held_out_policies_from_labels(
@@ -106,7 +106,8 @@ def held_out_policies(
         policies: the policies of the labels.
         directions: (dim,) prompt directions by policy, from `prompt_directions`, as for the training.
         settings: targets and options of the training; the defaults if None.
-        columns: columns of `items` to slice by; by default language, kind and seller, if they exist.
+        columns: columns, facts or tags to slice by, such as `colour`; by default language, category, kind and seller,
+            if they exist.
         groups: item id -> near-duplicate group id, of items with near-duplicates; computed by default.
         tower: the encoder's text tower, for heads of the method coop.
         methods: method by policy, as for `train`; by default that of the settings.
@@ -116,11 +117,12 @@ def held_out_policies(
         SafetyError: there are no labels, every policy has too few labels to hold any out, or a column does not exist.
     """
     settings = settings or TrainSettings()
-    existing = set(store.items.schema.names) - {"vector"}
+    schema = store.items.schema
     for name in columns or ():
-        if column_or_fact(existing, name) is None:
-            raise SafetyError(f"there is no column {name!r} in {store.uri}; its columns: {', '.join(sorted(existing))}")
-    sliced = [name for name in SLICE_COLUMNS if column_or_fact(existing, name)] if columns is None else list(columns)
+        if not has_column_or_fact(schema, name):
+            shown = ", ".join([*sorted(store.filter_kinds()), *(fact for fact, _, _ in FactNames(schema).shown())])
+            raise SafetyError(f"there is no column {name!r} in {store.uri}; its columns and facts: {shown}")
+    sliced = [name for name in SLICE_COLUMNS if has_column_or_fact(schema, name)] if columns is None else list(columns)
     if groups is None:
         on_progress("searching for near-duplicates, to measure one of each group")
         groups = duplicate_groups(store)
@@ -189,18 +191,13 @@ def _policy(
         review=review,
         block=block,
         columns={
-            column: [None if owner not in items else _column_value(items[owner], column) for owner in owners]
+            column: [None if owner not in items else value_of(items[owner], column) for owner in owners]
             for column in columns
         },
         suspects=_suspects(store, rows, groups),
         today=today,
         notes=notes,
     )
-
-
-def _column_value(row: Mapping[str, Any], name: str) -> Any:
-    stored = column_or_fact(row, name)
-    return None if stored is None else row[stored]
 
 
 def _suspects(store: Store, rows: Sequence[Label], groups: Mapping[str, str]) -> list[LabelSuspect]:

@@ -69,7 +69,12 @@ class AnswerCache:
             if cached is not None:
                 return cached
             version = store.items_version
-            answer = make(store)
+            try:
+                answer = make(store)
+            except BaseException:
+                with self._lock:  # each wrong request has a key of its own
+                    self._making.pop(key, None)
+                raise
             with self._lock:
                 self._answers.pop(key, None)
                 self._answers[key] = (version, time.monotonic(), answer)

@@ -27,10 +27,11 @@ MAPS_AT_ONCE: Final = 1
 
 @dataclass
 class Gallery:
-    """Media, cached answers and limits of the gallery's routes."""
+    """Media, cached answers and limits of the gallery's routes. Counts of facets are those of the present items."""
 
     media: ViewMedia
     answers: AnswerCache = field(default_factory=AnswerCache)
+    facets: AnswerCache = field(default_factory=lambda: AnswerCache(fresh_s=0.0, max_answers=64))
     limiter: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(MEDIA_AT_ONCE))
     map_limiter: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(MAPS_AT_ONCE))
 

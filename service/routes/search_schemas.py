@@ -113,7 +113,7 @@ class SearchAnswer(BaseModel):
     results: list[dict[str, Any]] = Field(
         description="as SearchResult.to_dict; view, picture and line have a view_id; line is the passage of timed text "
         "with most words of the query, picture_text the line of text in a picture; with one result per product, "
-        "variants is the number of its variants"
+        "variants is the number of its variants; columns.facts has the facts: colour, colours, language, tags, …"
     )
     snapshot: str = Field(description="send it with next_offset to get the next page of the same ranking")
     next_offset: int | None = Field(description="null if this page is the last")
@@ -186,12 +186,34 @@ class SlateAnswer(BaseModel):
 class ItemAnswer(BaseModel):
     """An item with its views."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    **{"item_id": "sneakers-red", "kind": "product", "title": "Red running shoes", "text": None},
+                    **{"created_at": None, "starts_at": None, "expires_at": None, "indexed_at": "2026-05-01T12:00:00Z"},
+                    "columns": {"price": 59.9},
+                    "facts": {
+                        **{"colour": "red", "colours": {"red": 0.71, "white": 0.2}, "language": "en"},
+                        "tags": {"category": "shoes", "category_p": 0.99, "category_by": "predicted"},
+                    },
+                    "views": [{"view_id": "sneakers-red#title", "part": "title", "facts": {}}],
+                }
+            ]
+        }
+    )
+
     item_id: str
     kind: str
     title: str | None
     text: str | None
+    created_at: str | None
+    starts_at: str | None
+    expires_at: str | None
+    indexed_at: str
     columns: dict[str, Any]
-    views: list[dict[str, Any]]
+    facts: dict[str, Any] = Field(description="found in pictures and texts; unknown ones are left out")
+    views: list[dict[str, Any]] = Field(description="each with `facts`, what was found in its picture")
 
 
 class SimilarAnswer(BaseModel):

@@ -2,6 +2,7 @@
 
 import { clock, h, icon, iconButton } from './dom.js';
 import { openDetails } from './details.js';
+import { SWATCHES, swatch } from './fact_chips.js';
 import { picture, shapeOf } from './media.js';
 import { player, previewOn, timeline } from './player.js';
 
@@ -111,7 +112,20 @@ function factNodes(item) {
   const facts = [];
   if (typeof columns.price === 'number') facts.push(h('b', {}, money(columns.price)));
   for (const name of ['category', 'brand', 'color']) if (columns[name]) facts.push(h('span', {}, String(columns[name])));
+  const { colour, tags = {} } = columns.facts ?? {};
+  if (tags.category && tags.category !== columns.category) facts.push(h('span', { title: 'Category by its tag' }, tags.category));
+  if (colour && SWATCHES[colour] && !columns.color) facts.push(h('span', { class: 'main-colour', title: 'Main colour of the pictures' }, swatch(SWATCHES[colour]), colour));
   return facts;
+}
+
+/** Show the new values of a tag on the card of an item. */
+export function showCorrection(card, item, tag, values) {
+  const facts = (item.columns.facts ??= {});
+  (facts.tags ??= {})[tag] = values.join(', ');
+  const line = h('p', { class: 'facts' }, ...factNodes(item));
+  const old = card.querySelector('.about .facts');
+  if (old) old.replaceWith(line);
+  else card.querySelector('.about').append(line);
 }
 
 /** The relevance of a result, 0 to 1, as a bar with its number. */

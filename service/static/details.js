@@ -2,6 +2,7 @@
 
 import { call, encodeId, findVeiled, get } from './api.js';
 import { clock, h, icon, iconButton, reducedMotion } from './dom.js';
+import { itemFacts, openCorrection } from './item_facts.js';
 import { PICTURE_PARTS, picture } from './media.js';
 import { player, timeline } from './player.js';
 
@@ -10,8 +11,13 @@ let request = null;
 
 const NOT_SHOWN = new Set(['safety_scores', 'safety_policy_version']);
 
-/** Open an item; `from` is {viewId?, seconds, moments?}: the frame or second that its video starts from. */
-export async function openDetails(itemId, from = null) {
+/**
+ * Open an item.
+ *
+ * @param from {viewId?, seconds, moments?}: the frame or second that its video starts from
+ * @param correct whether to open the correction of its first tag
+ */
+export async function openDetails(itemId, from = null, { correct = false } = {}) {
   request?.abort();
   request = new AbortController();
   const { signal } = request;
@@ -23,7 +29,8 @@ export async function openDetails(itemId, from = null) {
       get(`items/${encodeId(itemId)}/timed-products`, signal).catch(() => ({ products: [], videos: [] })),
     ]);
     if (signal.aborted) return;
-    fill(item, from, timed);
+    const show = fill(item, from, timed);
+    loadFacts(item, signal, { edit: correct, show });
     loadSimilar(item, signal);
     if (item.columns.safety_decision) loadDecision(item, signal);
   } catch (error) {
@@ -90,11 +97,16 @@ function fill(item, from, timed) {
         h('a', { class: 'button main', href: `#/search?item=${encodeId(item.item_id)}`, onclick: () => dialog.close() },
           icon('like'), 'More like this')),
       seenIn(timed.videos),
+      h('div', { class: 'facts-place' }),
       columnList(item),
       timedText(item, frames.length && ((seconds) => show(frameAt(seconds), { seconds, play: true }))),
       h('section', { class: 'decision', hidden: true }),
       h('section', { class: 'similar', hidden: true })),
   ));
+  return (view) => {
+    show(view, view.part === 'frame' && { play: true });
+    big.scrollIntoView({ block: 'nearest' });
+  };
 }
 
 /** The passages of an item's timed text; each plays the item's video from its second, if it has one. */
@@ -124,6 +136,18 @@ function columnList(item) {
   }
   return list;
 }
+
+async function loadFacts(item, signal, settings) {
+  const section = await itemFacts(item, signal, settings);
+  if (!signal.aborted && section) dialog.querySelector('.facts-place')?.replaceChildren(section);
+  if (settings.edit) section?.querySelector('.correction input')?.focus();
+}
+
+dialog.addEventListener('keydown', (event) => {
+  if (event.key.toLowerCase() !== 't' || event.ctrlKey || event.metaKey || event.altKey || event.target.closest('input, textarea, select')) return;
+  const section = dialog.querySelector('.item-facts');
+  if (section && openCorrection(section)) event.preventDefault();
+});
 
 async function loadSimilar(item, signal) {
   const found = await get(`items/${encodeId(item.item_id)}/similar?k=6`, signal).catch(() => null);

@@ -2,6 +2,7 @@
 
 import { get } from './api.js';
 import { h, icon } from './dom.js';
+import { factChips } from './fact_chips.js';
 
 const quotedText = (text) => `'${text.replaceAll("'", "''")}'`;
 const quotedColumn = (column) => (/^[a-z_][a-z0-9_]*$/.test(column) ? column : `\`${column}\``);
@@ -40,6 +41,7 @@ export function filters(changed) {
     },
   }, icon('filter'), 'Filters', h('span', { class: 'count', hidden: true }));
   const picked = new Map();
+  const chips = factChips(changed);
 
   get('catalogue').then((catalogue) => {
     if (catalogue.products) {
@@ -70,11 +72,16 @@ export function filters(changed) {
     return select;
   }
 
-  function conditions() {
+  /** The conditions without those of the chips. */
+  function otherConditions() {
     const made = [...picked].filter(([, value]) => value).map(([column, value]) => `${quotedColumn(column)} = ${quotedText(value)}`);
     const typed = where.value.trim();
     if (typed) made.push(made.length ? `(${typed})` : typed);
     return made.join(' AND ');
+  }
+
+  function conditions() {
+    return [otherConditions(), ...chips.conditions()].filter(Boolean).join(' AND ');
   }
 
   function showShare(name, input) {
@@ -83,7 +90,7 @@ export function filters(changed) {
 
   function inUse() {
     return [...picked.values(), where.value.trim(), collapse.value].filter(Boolean).length
-      + (compared.value !== '') + (Number(diversity.value) > 0) + (Number(least.value) > 0);
+      + chips.used() + (compared.value !== '') + (Number(diversity.value) > 0) + (Number(least.value) > 0);
   }
 
   function count() {
@@ -100,6 +107,7 @@ export function filters(changed) {
     picked.clear();
     for (const pair of settings.getAll('is')) picked.set(pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1));
     for (const select of facets.querySelectorAll('select')) select.value = picked.get(select.dataset.column) ?? '';
+    chips.read(settings);
     where.value = settings.get('where') ?? '';
     const group = settings.get('collapse') ?? '';
     // the address is read before the columns are loaded
@@ -116,6 +124,11 @@ export function filters(changed) {
   return {
     node: h('div', { class: 'narrowing' }, kinds, open),
     panel,
+    chips: chips.node,
+    /** Count the chips under the present filters; `anew`: even if the filters are the same. */
+    countFacts: (anew) => chips.count({ where: otherConditions(), kinds: chosenKinds() }, anew),
+    hideFacts: chips.hide,
+    stop: chips.stop,
     used: () => inUse() + chosenKinds().length > 0,
     clear: () => read(new URLSearchParams()),
     /** Show only the variants of one product, every one of them. */
@@ -136,6 +149,7 @@ export function filters(changed) {
     write(settings) {
       for (const kind of chosenKinds()) settings.append('kind', kind);
       for (const [column, value] of picked) if (value) settings.append('is', `${column}=${value}`);
+      chips.write(settings);
       const rest = { where: where.value.trim(), collapse: collapse.value, part: compared.value, diversity: diversity.value === '0' ? '' : diversity.value, least: least.value === '0' ? '' : least.value };
       for (const [name, value] of Object.entries(rest)) if (value) settings.set(name, value);
     },

@@ -2,7 +2,8 @@
 
 import { post } from './api.js';
 import { emptyState, makeChips, pushHistoryEntry, requestBody, settingsFromState, stateFromSettings } from './search_state.js';
-import { card, describeMatch, placeholderCards, relevance, variants } from './cards.js';
+import { card, describeMatch, placeholderCards, relevance, showCorrection, variants } from './cards.js';
+import { openDetails } from './details.js';
 import { clock, empty, h, icon, latestRequest, toast } from './dom.js';
 import { filters } from './filters.js';
 import { learnShapes, viewAsDataUri } from './media.js';
@@ -16,6 +17,7 @@ export function build(main) {
   let shownHash = null;
   let page = { snapshot: null, next: null };
   const request = latestRequest();
+  const results = new Map(); // shown results by item id
 
   const words = h('input', {
     id: 'words', type: 'search', autocomplete: 'off', enterKeyHint: 'search', dir: 'auto', placeholder: 'What are you looking for?', 'aria-label': 'Words to search by',
@@ -36,7 +38,7 @@ export function build(main) {
   const grid = h('div', { class: 'grid' });
   const more = h('button', { type: 'button', class: 'more', hidden: true, onclick: () => load(true) }, 'More results');
   const start = welcome((text) => { words.value = text; go(); });
-  main.append(h('section', { class: 'page search' }, h('h1', { class: 'unseen' }, 'Search'), form, status, start, grid,
+  main.append(h('section', { class: 'page search' }, h('h1', { class: 'unseen' }, 'Search'), form, where.chips, status, start, grid,
     h('p', { class: 'center' }, more)));
 
   form.addEventListener('submit', (event) => {
@@ -100,8 +102,10 @@ export function build(main) {
       grid.replaceChildren();
       grid.removeAttribute('aria-busy');
       more.hidden = true;
+      where.hideFacts();
       return;
     }
+    if (!next) where.countFacts();
     if (next) Object.assign(query, { offset: page.next, snapshot: page.snapshot });
     else if (!grid.querySelector('.card')) grid.replaceChildren(...placeholderCards(8)); // else the old results stay, dimmed
     grid.setAttribute('aria-busy', 'true');
@@ -134,7 +138,11 @@ export function build(main) {
 
   function show(found, next, took) {
     page = { snapshot: found.snapshot, next: found.next_offset };
-    if (!next) grid.replaceChildren();
+    if (!next) {
+      grid.replaceChildren();
+      results.clear();
+    }
+    for (const result of found.results) results.set(result.item_id, result);
     const first = grid.childElementCount;
     grid.append(...found.results.map(resultCard));
     if (next) (grid.children[first] ?? grid.lastElementChild)?.querySelector('button')?.focus();
@@ -213,8 +221,21 @@ export function build(main) {
   }
   addEventListener('popstate', changed);
 
+  function corrected({ detail: { itemId, tag, values } }) {
+    const shown = [...grid.querySelectorAll('.card')].find((node) => node.dataset.item === itemId);
+    if (shown && results.has(itemId)) showCorrection(shown, results.get(itemId), tag, values);
+    where.countFacts(true);
+  }
+  document.addEventListener('tagcorrected', corrected);
+
   const view = {
     addPictures,
+    key(event) {
+      const item = event.target.closest?.('.card')?.dataset.item;
+      if (event.key.toLowerCase() !== 't' || !item) return;
+      event.preventDefault();
+      openDetails(item, null, { correct: true });
+    },
     show(settings) {
       if (location.hash === shownHash) return;
       shownHash = location.hash;
@@ -227,7 +248,9 @@ export function build(main) {
     },
     leave() {
       request.stop();
+      where.stop();
       removeEventListener('popstate', changed);
+      document.removeEventListener('tagcorrected', corrected);
     },
   };
   return view;

@@ -1,4 +1,7 @@
-"""Names of facts in filters and results: `colour`, `colours.red`, `tags.category`, `facts.NAME`."""
+"""Names of facts in filters and results: `colour`, `colours.red`, `tags.category`, `facts.NAME`.
+
+A tag also has its name alone, such as `category`, unless a column or another fact is called so.
+"""
 
 from __future__ import annotations
 
@@ -59,19 +62,25 @@ class FactNames:
             FactColumn(fact_name(field.name), field.name, field.type) for field in schema if is_fact_column(field.name)
         )
         self._by_name = {column.name.lower(): column for column in self.columns}
+        tags = [column for column in self.columns if column.name.startswith(f"{TAGS}.")]
+        self._tags = {column.name.removeprefix(f"{TAGS}."): column for column in tags}
 
     def __bool__(self) -> bool:
         return bool(self.columns)
 
     @property
     def kinds(self) -> dict[str, ColumnKind]:
-        """Kinds by each name that a filter may use: `colour`, `facts.colour`, `colours.red`, `facts.colours.red`."""
+        """Kinds by each name that a filter may use: `colour`, `facts.colour`, `colours.red`, `tags.category`, …"""
         found: dict[str, ColumnKind] = {}
         for column in self.columns:
             for name, kind in column.kinds():
                 found[f"{FACTS}.{name}"] = kind
                 if name.lower() not in self._own:
                     found[name] = kind
+        for name, column in self._tags.items():
+            found.setdefault(f"{FACTS}.{name}", kind_of_arrow(column.type))
+            if name not in self._own:
+                found.setdefault(name, kind_of_arrow(column.type))
         return found
 
     def shown(self) -> list[tuple[str, ColumnKind, str]]:
@@ -110,6 +119,8 @@ class FactNames:
             column = self._by_name.get(".".join(rest[:length])) if len(rest) >= length else None
             if column is not None:
                 return self._field(column, ".".join(parts), rest[length:])
+        if len(rest) == 1 and rest[0] in self._tags:
+            return quote_name(self._tags[rest[0]].column)
         if named or (len(rest) > 1 and rest[0] == TAGS and self.columns):
             known = self.described() or "none; firstsight facts status shows which are on"
             raise RefusalError(f"asks for {'.'.join(parts)!r}, which is no fact", f"the facts are {known}")

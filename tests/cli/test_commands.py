@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -143,8 +144,8 @@ def test_kinds_can_be_combined(run: Run) -> None:
         (["search", "shoe", "--queries", "none.jsonl"], "cannot be used with a query or --html"),
         (["search", "--item", "nobody"], "there is no item 'nobody'"),
         (
-            ["search", "shoe", "--where", "colour = 'red'"],
-            "'colour', which is no column; the columns are item_id, kind",
+            ["search", "shoe", "--where", "colr = 'red'"],
+            "'colr', which is no column; the columns are item_id, kind",
         ),
         (["search", "shoe", "--where", "price <"], "cannot be read"),
         (["search", "shoe", "--where", "price = 'cheap"], "cannot be read"),
@@ -246,7 +247,20 @@ def test_status_tells_what_is_there(run: Run) -> None:
     (state,) = parse_json_lines(out)
     assert (state["items"], state["failures"]) == (75, 1)
     assert state["encoder"]["name"] == "starter"
+    assert "colours" in state["facts"]
     assert state["runs"][-1]["outcome"] == "finished"
+
+
+def test_get_shows_facts_in_words_and_status_names_those_that_are_on(
+    run_on_terminal: Run, sample_db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRSTSIGHT_DB", str(sample_db))
+    out = run_on_terminal("get", "sneakers-red")[1]
+    assert re.search(r"colour +red\b", out)
+    assert re.search(r"colours +red \d\d%, black \d+%.*; pattern", out)
+    assert re.search("language +en", out)
+    assert re.search("colour +don't know", run_on_terminal("get", "teapot-blue")[1])
+    assert re.search("facts +colours, language", run_on_terminal("status")[1])
 
 
 def test_get_shows_views_and_vectors_when_asked(run: Run) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypedDict
 import pyarrow as pa
 
 from firstsight.errors import QueryError
-from firstsight.extras import require_packages
+from firstsight.extras import is_installed, require_packages
 from firstsight.keywords import check_texts
 from firstsight.records import Record
 from firstsight.storage.side_tables import TableLocation, open_side_table, upsert
@@ -101,6 +101,13 @@ class FactSettings(Record):
                 raise QueryError(f"the folder of models for text in pictures, {folder}, does not exist; give another")
             changes["ocr_models"] = str(folder)
         return replace(self, **changes)
+
+
+def names_of_facts(settings: FactSettings) -> list[str]:
+    """Names of the kinds that settings turn on; the language only if its extra is installed."""
+    finds_language = settings.language and is_installed("py3langid")
+    on = {"colours": settings.colours, "language": finds_language, "quality": settings.quality, "ocr": settings.ocr}
+    return [*(name for name, is_on in on.items() if is_on), *(f"detector {name}" for name in settings.detectors)]
 
 
 def read_fact_settings(store: TableLocation) -> FactSettings:

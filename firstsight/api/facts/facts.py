@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from firstsight.api.connection import Connection
 from firstsight.records import Record
 from firstsight.storage.facts.fact_names import FactNames
+from firstsight.storage.store import Store
+from firstsight.understanding.fact_evidence import FactEvidence, explain_facts
 from firstsight.understanding.facts.fact_settings import FactSettings, read_complete_facts, read_fact_settings
 from firstsight.understanding.facts.fact_status import FactState, fact_states
 from firstsight.understanding.facts.fact_update import FactUpdate, FactUpdateCounts, FactUpdateReport
@@ -23,6 +25,19 @@ class FactStatus(Record):
     settings: FactSettings
     facts: tuple[FactState, ...]  # of each kind that is on
     filters: tuple[str, ...]  # names of facts for filters
+
+
+def read_fact_status(store: Store) -> FactStatus:
+    """Count the facts of each kind that is on; see `Facts.status`.
+
+    Raises:
+        QueryError: a detector is not installed any more.
+    """
+    settings = read_fact_settings(store)
+    kinds = make_item_facts(store, settings).kinds
+    states = fact_states(store, kinds, read_complete_facts(store))
+    filters = tuple(name for name, _, _ in FactNames(store.items.schema).shown())
+    return FactStatus(store.uri, settings, tuple(states), filters)
 
 
 class Facts:
@@ -46,12 +61,19 @@ class Facts:
             MissingDatabaseError: there is no database.
             QueryError: a detector is not installed any more.
         """
-        store = self._connection.open()
-        settings = read_fact_settings(store)
-        kinds = make_item_facts(store, settings).kinds
-        states = fact_states(store, kinds, read_complete_facts(store))
-        filters = tuple(name for name, _, _ in FactNames(store.items.schema).shown())
-        return FactStatus(store.uri, settings, tuple(states), filters)
+        return read_fact_status(self._connection.open())
+
+    def explain(self, item_id: str) -> FactEvidence:
+        """Read the facts of an item with their evidence: colours, thresholds of problems, lines of text, tags.
+
+        Args:
+            item_id: id of the item.
+
+        Raises:
+            QueryError: there is no such item.
+            MissingDatabaseError: there is no database.
+        """
+        return explain_facts(self._connection.open(), item_id)
 
     def update(
         self,

@@ -38,6 +38,16 @@ def choose_columns(names: Sequence[str], by: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([*(name for name in guessed if name is not None), *by]))
 
 
+def guessed_facts(names: Sequence[str]) -> list[str]:
+    """Facts that give default slices because no column does: language and category.
+
+    Args:
+        names: columns of the database.
+    """
+    lower = {name.lower() for name in names}
+    return [group[0] for group in _GUESSED if lower.isdisjoint(group)]
+
+
 def language_column(names: Sequence[str]) -> str | None:
     """The column that names the language of an item, if there is one."""
     lower = {name.lower(): name for name in reversed(names)}

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
@@ -254,6 +255,56 @@ def test_a_service_that_does_not_answer_is_told_and_asked_again(page: Page, addr
     page.unroute("**/search")
     page.get_by_role("button", name="Try again").click()
     assert cards(page)
+
+
+def test_chips_with_counts_filter_and_are_in_the_address(page: Page, address: str) -> None:
+    search(page, address, "shoes")
+    colour = page.get_by_role("group", name="Colour")
+    red = colour.get_by_role("button", name=re.compile(r"^red \d+$"))
+    count = int(red.inner_text().split()[-1])
+    with page.expect_request("**/search") as sent:
+        red.click()
+    assert (sent.value.post_data_json or {})["where"] == "colour = 'red'"
+    assert len(cards(page)) <= count
+    expect(red).to_have_attribute("aria-pressed", "true")
+    expect(red).to_be_focused()
+    assert "fact=colour%3Dred" in page.url
+    save_screenshot(page, "chips-1280-light")
+    with page.expect_request("**/search") as sent:
+        page.goto(f"{address}/#/search?q=shoes&unknown=colour&fact=tags.category%3Dmen%27s")
+    assert (sent.value.post_data_json or {})["where"].startswith("(tags.category = 'men''s' OR ")
+    assert (sent.value.post_data_json or {})["where"].count("colour IS NULL") == 1
+
+
+def test_a_tag_is_corrected_by_key_and_shown_at_once(page: Page, address: str) -> None:
+    httpx.put(f"{address}/items/sneakers-sky/tags/room", json={"values": ["Kitchen"]}).raise_for_status()
+    search(page, address, "sky blue running shoes")
+    page.get_by_role("button", name="Open Sky blue running shoes with black laces").first.focus()
+    page.keyboard.press("t")
+    details = page.get_by_role("dialog")
+    right = details.get_by_role("combobox", name="Right Room")
+    expect(right).to_be_focused()
+    expect(details.locator(".item-facts")).to_contain_text("English")
+    expect(details.locator(".hexes code").first).to_have_text(re.compile("^#[0-9a-f]{6}$"))
+    right.press_sequentially("Hall")
+    page.keyboard.press("Enter")
+    tag = details.locator('[data-tag="room"]')
+    expect(tag).to_contain_text("Hall corrected by a person")
+    assert httpx.get(f"{address}/items/sneakers-sky").json()["facts"]["tags"]["room"] == "Hall"
+    page.keyboard.press("t")
+    page.keyboard.press("1")  # the first known value
+    expect(tag.locator(".saved")).to_have_text("saved")
+    tag.get_by_role("button", name="Undo").click()
+    expect(tag).to_contain_text("Hall")
+    page.keyboard.press("t")
+    page.keyboard.press("Escape")
+    expect(tag.get_by_role("button", name="Correct Room")).to_be_focused()
+    save_screenshot(page, "facts-1280-light")
+    page.keyboard.press("Escape")
+    expect(details).to_have_count(0)
+    chip = page.get_by_role("group", name="Room").get_by_role("button", name="Hall 1")
+    chip.click()
+    assert cards(page) == ["sneakers-sky"]
 
 
 def test_what_was_found_stays_until_the_next_is_there(page: Page, address: str) -> None:

@@ -46,7 +46,10 @@ def test_every_route_is_described_with_its_problem_and_bodies_have_examples(clie
         for operation in methods.values():
             assert operation["summary"]
             assert "application/problem+json" in operation["responses"]["default"]["content"]
-    for name in ("RecommendRequest", "PostedItems", "DecisionRequest", "OverturnRequest"):
+    for name in (
+        *("RecommendRequest", "PostedItems", "DecisionRequest", "OverturnRequest", "TagCorrection"),
+        *("ItemAnswer", "FactEvidenceAnswer", "FactStatusAnswer", "FacetsAnswer", "TagAnswer"),
+    ):
         assert document["components"]["schemas"][name]["examples"]
 
 

@@ -114,6 +114,20 @@ def test_a_column_of_the_catalogue_wins_over_the_name_of_a_fact(shop: Path, tmp_
     assert len(db.search("dress", where="tags = 'new'")) == 2
 
 
+def test_a_tag_has_its_name_alone_unless_the_catalogue_has_that_column(shop: Path, tmp_path: Path) -> None:
+    db = firstsight.open(tmp_path / "db")
+    db.index(rows(), root=shop)
+    db.tags.correct("rose", {"category": "Dresses"})
+    for where in ("category = 'Dresses'", "CATEGORY = 'Dresses'", "facts.category = 'Dresses' AND category_p = 1"):
+        assert [result.item_id for result in db.search("dress", where=where)] == ["rose"]
+        assert db.to_arrow(["item_id"], where=where, vectors=False).read_all().num_rows == 1
+    with pytest.raises(firstsight.QueryError, match=r"'category' with 3, but 'category' is a text column"):
+        db.search("dress", where="category > 3")
+    db.index([row | {"category": "Clothing"} for row in rows()], root=shop)
+    assert len(db.search("dress", where="category = 'Clothing'")) == 2
+    assert [result.item_id for result in db.search("dress", where="facts.category = 'Dresses'")] == ["rose"]
+
+
 @pytest.mark.parametrize(
     ("where", "said"),
     [

@@ -1,4 +1,4 @@
-"""Reports have slices by language if the catalogue or the fact knows it."""
+"""Reports have slices by language, colour, tags and problems, if the catalogue or the fact knows them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from firstsight.recommend.evaluation.exposure import read_item_groups
 from firstsight.recommend.items import ItemSpace
 from firstsight.retrieval.evaluation.robustness.sampled_items import sample_store
 from firstsight.retrieval.evaluation.robustness.slice_columns import choose_columns
-from firstsight.storage.facts.fact_columns import add_fact_columns, column_or_fact
+from firstsight.storage.facts.fact_columns import add_fact_columns, column_or_fact, value_of
 from firstsight.storage.store import Store
 from firstsight.understanding.language.language_facts import LanguageFacts
 
@@ -37,6 +37,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, starter: Encoder) -> Store:
     add_fact_columns(store, LanguageFacts().fields)
     for name, language in (("a", "de"), ("b", "en")):
         store.items.update(where=f"item_id = '{name}'", values={"fact_language": language})
+    db.tags.correct("a", {"category": "Shoes"})
     return Store.open(folder / "db")
 
 
@@ -44,14 +45,32 @@ def test_the_column_of_the_catalogue_comes_before_the_fact() -> None:
     assert column_or_fact(["fact_language", "language"], "language") == "language"
     assert column_or_fact(["fact_language"], "language") == "fact_language"
     assert column_or_fact(["locale"], "language") is None
+    assert column_or_fact(["category", "fact_tag_category"], "category") == "category"
+    assert column_or_fact(["category", "fact_tag_category"], "tags.category") == "fact_tag_category"
+    assert column_or_fact(["fact_tag_category"], "category") == "fact_tag_category"
+    assert column_or_fact(["colour", "fact_colour"], "facts.colour") == "fact_colour"
+    quality = {"fact_quality": {"problems": "blurred"}}
+    assert (column_or_fact(quality, "quality.problems"), value_of(quality, "quality.problems")) == (
+        *("fact_quality", "blurred"),
+    )
 
 
 def test_robustness_has_slices_by_the_fact(store: Store) -> None:
     sample = sample_store(store, 2, 0, MediaPolicy())
     assert "language" in choose_columns(sample.column_names, ())
     assert {item.item_id: item.columns["language"] for item in sample.items} == {"a": "de", "b": "en"}
+    chosen = choose_columns(sample.column_names, ["colour", "tags.category"])
+    assert chosen == ["language", "category", "colour", "tags.category"]
+    assert {item.item_id: item.columns["category"] for item in sample.items} == {"a": "Shoes", "b": None}
 
 
 def test_exposure_is_measured_by_the_fact(store: Store) -> None:
     [groups] = read_item_groups(store, ItemSpace.load(store), ["language"])
     assert (groups.name, set(groups.groups)) == ("language", {"de", "en"})
+    space = ItemSpace.load(store)
+    assert [groups.name for groups in read_item_groups(store, space)] == ["language", "category"]
+    assert {groups.name for groups in read_item_groups(store, space, ["colour", "tags.category"])} == {
+        *("colour", "tags.category"),
+    }
+    with pytest.raises(firstsight.QueryError, match=r"no column 'colours.turquoise' .*the facts are colour, "):
+        read_item_groups(store, space, ["colours.turquoise"])

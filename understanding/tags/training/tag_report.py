@@ -18,7 +18,8 @@ from firstsight.heads.array_types import Floats
 from firstsight.heads.curves import Reliability, reliability
 from firstsight.heads.slices import SliceRate, slice_rates
 from firstsight.records import Record
-from firstsight.storage.facts.fact_columns import TAG_PREFIX
+from firstsight.storage.facts.fact_columns import TAG_PREFIX, column_or_fact, has_column_or_fact, value_of
+from firstsight.storage.facts.fact_names import FactNames
 from firstsight.storage.store import Store
 from firstsight.understanding.tags.labels.label_table import read_given_tags
 from firstsight.understanding.tags.labels.taxonomy import LEVELS
@@ -96,7 +97,7 @@ def report_tag(
         store: the database.
         tag: name of the tag.
         version: number of a version; None for the one in use, else the newest.
-        columns: of the catalogue, for slices; None for kind, language, seller and brand, if they exist.
+        columns: columns, facts or tags, for slices; None for kind, language, seller and brand, if they exist.
 
     Raises:
         TagError: there is no such tag, version or column, or the version has no labels.
@@ -143,8 +144,9 @@ def _report(
         calibration = reliability(np.clip(p[:, 0], 0, 1), np.array(right, dtype=np.int8))
         suspects = _suspects(ids, own, best, p)
     values = _value_figures(own, best, answers, model.multi)
-    stored = store.column_values(ids, columns) if columns else {}
-    slices = slice_rates(wrong, None, {name: [stored[item_id][name] for item_id in ids] for name in columns})
+    sources = [column_or_fact(store.items.schema.names, name) or name for name in columns]
+    stored = store.column_values(ids, sources) if columns else {}
+    slices = slice_rates(wrong, None, {name: [value_of(stored[item_id], name) for item_id in ids] for name in columns})
     pairs = Counter(
         (label[0], answer[0])
         for label, answer, hit in zip(own, best, right, strict=True)
@@ -193,12 +195,16 @@ def _labels_now(store: Store, model: TagModel) -> dict[str, tuple[str, ...]]:
 
 
 def _slice_columns(store: Store, columns: Sequence[str] | None) -> list[str]:
-    kinds = store.filter_kinds()
+    schema = store.items.schema
     if columns is None:
-        return [name for name in DEFAULT_SLICES if name in kinds]
+        return [name for name in DEFAULT_SLICES if has_column_or_fact(schema, name)]
     for name in columns:
-        if name not in kinds:
-            raise TagError(f"the catalogue has no column {name!r}; its columns are {', '.join(kinds)}")
+        if not has_column_or_fact(schema, name):
+            facts = ", ".join(fact for fact, _, _ in FactNames(schema).shown()) or "none"
+            raise TagError(
+                f"the catalogue has no column {name!r}; its columns are {', '.join(store.filter_kinds())}; the facts "
+                f"are {facts}"
+            )
     return list(columns)
 
 
