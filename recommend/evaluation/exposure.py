@@ -13,7 +13,7 @@ from firstsight.errors import QueryError
 from firstsight.recommend.evaluation.measures import cluster_bootstrap
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.records import Record
-from firstsight.storage.facts.fact_columns import column_or_fact
+from firstsight.storage.facts.item_values import ItemValue, find_item_value, known_values, read_item_values
 from firstsight.storage.store import Store
 
 MAX_GROUPS = 20
@@ -268,28 +268,23 @@ def read_item_groups(store: Store, space: ItemSpace, columns: Sequence[str] | No
         columns: names of columns, or of facts such as `language`; by default `seller`, if the catalogue has it.
 
     Raises:
-        QueryError: the catalogue has no such column.
+        QueryError: there is no such column or fact.
     """
     known = sorted(store.column_kinds())
-    stored = {column: column_or_fact(store.items.schema.names, column) for column in columns or ()}
-    for column in columns or ():
-        if column != KIND and stored[column] is None:
+    asked = [SELLER] * (SELLER in known) if columns is None else [name for name in columns if name != KIND]
+    chosen = []
+    for name in dict.fromkeys(asked):
+        value = find_item_value(store, name, known)
+        if value is None:
             raise QueryError(
-                f"there is no column {column!r} to measure exposure by; the catalogue has {', '.join(known) or 'none'}"
+                f"there is no column {name!r} to measure exposure by; the catalogue has {known_values(store, known)}"
             )
-    chosen = [SELLER] * (SELLER in known) if columns is None else [name for name in columns if name != KIND]
+        chosen.append(value)
     kinds = [ItemGroups.by_value(KIND, space.kinds.tolist())] * (len(set(space.kinds.tolist())) > 1)
-    return kinds + [
-        ItemGroups.by_value(name, _values(store, space, stored.get(name) or name)) for name in dict.fromkeys(chosen)
-    ]
+    return kinds + [ItemGroups.by_value(value.name, _values(store, space, value)) for value in chosen]
 
 
-def _values(store: Store, space: ItemSpace, column: str) -> list[object]:
-    """Values of a column in the order of the space."""
-    values: list[object] = [None] * len(space)
-    for batch in store.items.search().select(["item_id", column]).limit(None).to_batches(20_000):
-        places = space.places(map(str, batch["item_id"].to_pylist()))
-        for place, value in zip(places.tolist(), batch[column].to_pylist(), strict=True):
-            if place >= 0:
-                values[place] = value
-    return values
+def _values(store: Store, space: ItemSpace, value: ItemValue) -> list[object]:
+    """Values in the order of the space."""
+    read = dict(read_item_values(store, value))
+    return [read.get(item_id) for item_id in space.item_ids.tolist()]
