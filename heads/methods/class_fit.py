@@ -8,7 +8,6 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import SafetyError, StoreError
@@ -20,6 +19,7 @@ from firstsight.heads.methods.linear_fit import C_GRID, PROMPT_SCALES, LinearRec
 from firstsight.heads.methods.temperature import fit_temperature, probabilities, row_losses
 from firstsight.heads.methods.text_tower import TextTower
 from firstsight.heads.methods.tip_adapter import ALPHAS, SHARPNESSES, TipAdapterRecipe
+from firstsight.threads import single_threaded_blas
 
 __all__ = ["METHODS", "ClassFit", "ClassShots", "fit_classes"]
 
@@ -144,8 +144,7 @@ def fit_classes(
     if texts is not None and len(texts) != len(shots.classes):
         raise SafetyError(f"texts has {len(texts)} entries for {len(shots.classes)} classes; give one for each class")
     recipes = _recipes(shots, method, text_tower, texts, context or ContextSettings(), seed)
-    # products of small matrices take thirty times as long on several threads, which wait for each other
-    with threadpool_limits(1, user_api="blas"):
+    with single_threaded_blas():
         return _fit(shots, method, recipes, seed)
 
 
