@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -16,7 +16,7 @@ from firstsight.heads.methods.class_scores import ClassScores
 from firstsight.heads.methods.class_shots import ClassShots, make_class_folds
 from firstsight.heads.methods.learned_context import ContextRecipe, ContextSettings
 from firstsight.heads.methods.linear_fit import C_GRID, PROMPT_SCALES, LinearRecipe, prompt_logits
-from firstsight.heads.methods.temperature import fit_temperature, probabilities, row_losses
+from firstsight.heads.methods.temperature import calibrate_temperature, fit_temperature, probabilities, row_losses
 from firstsight.heads.methods.text_tower import TextTower
 from firstsight.heads.methods.tip_adapter import ALPHAS, SHARPNESSES, TipAdapterRecipe
 from firstsight.threads import single_threaded_blas
@@ -241,7 +241,8 @@ def _try_settings(shots: ClassShots, folds: Sequence[Indices], method: str, reci
         if best is None or _mean(losses, shots) < _mean(best.losses, shots):
             best = _Tried(method, recipe, logits, temperature, losses)
     assert best is not None
-    return best
+    labels, weights = shots.labels[usable], shots.weights[usable]
+    return replace(best, temperature=calibrate_temperature(best.logits[usable], labels, weights))
 
 
 def _choose(tried: Sequence[_Tried], shots: ClassShots, folds: int) -> tuple[_Tried, str]:
