@@ -27,21 +27,21 @@ def test_blas_has_one_thread_inside_and_its_own_number_after() -> None:
 def test_fits_compute_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[int] = []
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def record(*arguments: object, **settings: object) -> None:
         found.extend(blas_threads())
-        raise Stop
+        raise StopError
 
     shots = ClassShots(
         np.eye(2, dtype=np.float32), np.arange(2), ("a", "b"), np.ones(2), np.array(["0", "1"], dtype=object)
     )
     monkeypatch.setattr(class_fit, "make_class_folds", record)
     monkeypatch.setattr(calibrated_fit, "make_folds", record)
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         class_fit.fit_classes(shots)
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         calibrated_fit.fit_and_calibrate(None, {}, None, calibrated_fit.TrainSettings())  # type: ignore[arg-type]
     assert found
     assert set(found) == {1}

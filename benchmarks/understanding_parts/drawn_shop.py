@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from firstsight.media.picture_facts import PictureSource
@@ -96,8 +97,8 @@ def _draw(rng: np.random.Generator, kind: str, shade: str, colour: str, stripe: 
 def _background(rng: np.random.Generator, kind: str, colour: str) -> Image.Image:
     x, y = np.meshgrid(np.arange(SIDE), np.arange(SIDE))
 
-    def filled(name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        return np.asarray(Image.new("RGB", (SIDE, SIDE), name), dtype=np.float32)
+    def filled(name: str) -> NDArray[np.floating[Any]]:
+        return np.asarray(Image.new("RGB", (SIDE, SIDE), name), dtype=np.float64)
 
     far = [name for name in BACKGROUNDS if not _alike(name, colour)]
     name = far[int(rng.integers(len(far)))]
