@@ -76,7 +76,10 @@ def select_page(
             candidates = [*reranked, *candidates[CANDIDATES:]]
         if wish:
             first = candidates[:COLOUR_CANDIDATES]
-            coloured = coloured or boost_colours(ranker.store, first, wish.colours, query.colour_weight)
+            near_best = query.resolved_mode == "hybrid"
+            coloured = coloured or boost_colours(
+                ranker.store, first, wish.colours, query.colour_weight, near_best=near_best
+            )
             candidates = [*coloured, *candidates[COLOUR_CANDIDATES:]]
         if personaliser:
             boosted = boosted or personalise(candidates[:PERSONAL_CANDIDATES], personaliser)

@@ -5,7 +5,9 @@ The boost is `weight * match * gate`, added to the ranking score in standard dev
     match   share of the query's colours in the item, 0 to 1; of n colours, each counts up to 1 / n, so that
             "black and white" prefers items with both
     gate    0 for an item at the mean of the candidates or below, 1 from `GATE_FULL` standard deviations above it, so
-            that colour orders the items that fit the other words, and lifts no others
+            that colour orders the items that fit the other words, and lifts no others. In mode hybrid, where words make
+            clear which items fit best, also 0 for an item `NEAR_NONE` standard deviations or more below the best
+            `BEST` items, and 1 up to `NEAR_FULL` below them: red hats do not come before green shoes
 
 The query vector is that of the text without its colour words, with a share of that of the whole text: the colour words
 in a text vector also find other categories in that colour, and the boost weighs the colour anyway.
@@ -35,6 +37,12 @@ COLOUR_CANDIDATES: Final = 200
 GATE_FULL: Final = 1.0
 """Standard deviations above the mean of the candidates from which an item gets its whole boost."""
 
+BEST: Final = 3
+"""Number of items whose mean score stands for the best: a single one may be an exact match."""
+
+NEAR_FULL: Final = 0.75
+NEAR_NONE: Final = 1.5
+
 WHOLE_TEXT_SHARE: Final = 0.25
 """Share of the whole text in the query vector. With 0.5 and 1, fewer results have the category of the query; with 0,
 items without measured pictures would not be compared by colour at all."""
@@ -59,7 +67,7 @@ def find_colour_wish(store: Store, query: Query) -> ColourWish | None:
 
 
 def boost_colours(
-    store: Store, candidates: Sequence[Candidate], colours: Sequence[str], weight: float
+    store: Store, candidates: Sequence[Candidate], colours: Sequence[str], weight: float, *, near_best: bool = False
 ) -> list[Candidate]:
     """Order candidates by their ranking score plus their boost; ties keep their order.
 
@@ -68,10 +76,15 @@ def boost_colours(
     Args:
         colours: named colours, at least one.
         weight: largest boost, in standard deviations of the candidates' ranking scores.
+        near_best: only items that score nearly as well as the best ones get a boost, as in mode hybrid.
     """
     scores = standardised([candidate.value for candidate in candidates])
     matches = _colour_matches(store, [candidate.item_id for candidate in candidates], colours)
-    boosts = weight * matches * np.clip(scores / GATE_FULL, 0, 1)
+    gates = np.clip(scores / GATE_FULL, 0, 1)
+    if near_best:
+        distances = np.sort(scores)[-BEST:].mean() - scores
+        gates *= np.clip((NEAR_NONE - distances) / (NEAR_NONE - NEAR_FULL), 0, 1)
+    boosts = weight * matches * gates
     order = np.argsort(-(scores + boosts), kind="stable")
     return [
         replace(candidates[n], value=place.value, colour_boost=float(boosts[n]))

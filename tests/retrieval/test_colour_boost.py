@@ -92,6 +92,12 @@ def test_colours_come_from_the_text_alone(store: Store, query: Query, colours: t
     assert (() if wish is None else wish.colours) == colours
 
 
+def test_the_category_comes_before_the_colour(db: firstsight.Database) -> None:
+    found = ids(db.search("red shoes", k=5))
+    assert found[0] == "sneakers-red"
+    assert max(map(found.index, ("sneakers-green", "sneakers-sky"))) < found.index("tee-red")
+
+
 def test_a_database_without_colours_searches_as_before(tmp_path: Path) -> None:
     catalogue = tmp_path / "shoes.csv"
     catalogue.write_text("item_id,title\na,red shoes\nb,blue shoes\n")
