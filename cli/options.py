@@ -328,7 +328,7 @@ class ItemTableFlags(TableFlags):
             self.print_table(headings, rows, right, empty=empty)
             return
         from firstsight.storage.facts.fact_names import FactNames
-        from firstsight.storage.facts.item_values import find_item_value
+        from firstsight.storage.item_values import find_item_value
 
         store = db.store()
         kinds = store.filter_kinds()

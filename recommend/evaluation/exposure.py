@@ -13,7 +13,7 @@ from firstsight.errors import QueryError
 from firstsight.recommend.evaluation.measures import cluster_bootstrap
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.records import Record
-from firstsight.storage.facts.item_values import ItemValue, find_item_value, known_values, read_item_values
+from firstsight.storage.item_values import ItemValue, find_item_value, known_values, read_item_values
 from firstsight.storage.store import Store
 
 MAX_GROUPS = 20

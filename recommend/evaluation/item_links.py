@@ -12,7 +12,7 @@ from firstsight.errors import CatalogError, QueryError
 from firstsight.indexer.formats.opening import open_source
 from firstsight.indexer.formats.source import BadRow
 from firstsight.recommend.items import ItemSpace, Places
-from firstsight.storage.facts.item_values import find_item_value, known_values, read_item_values
+from firstsight.storage.item_values import find_item_value, known_values, read_item_values
 from firstsight.storage.store import Store
 
 COLUMNS = (("from", "to"), ("item_id", "linked_item_id"), ("parent", "linked_parent"))

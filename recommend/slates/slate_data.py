@@ -28,7 +28,7 @@ from firstsight.recommend.slates.rules.slate_products import SlateProducts
 from firstsight.recommend.slates.rules.slate_settings import SlateSettings
 from firstsight.recommend.slates.slate_log import read_outcomes
 from firstsight.recommend.slates.slate_maker import SlateMaker
-from firstsight.storage.facts.item_values import ItemValue, find_item_value, known_values, read_item_values
+from firstsight.storage.item_values import ItemValue, find_item_value, known_values, read_item_values
 from firstsight.storage.product_groups import GROUP_COLUMN, VARIANT_IDS_COLUMN, count_merged_variants
 from firstsight.storage.store import Store
 

@@ -32,8 +32,8 @@ from firstsight.retrieval.evaluation.search_evaluation import (
 )
 from firstsight.retrieval.reranker_store import RerankerVersion
 from firstsight.retrieval.results import locate
-from firstsight.storage.facts.item_values import ItemValue, find_item_value, known_values
 from firstsight.storage.indexes.vector_index import vectors_of_column
+from firstsight.storage.item_values import ItemValue, find_item_value, known_values
 from firstsight.storage.store import Store
 from firstsight.storage.tables import is_shown_column
 

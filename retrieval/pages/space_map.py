@@ -22,7 +22,7 @@ from firstsight.records import Record
 from firstsight.retrieval.pages.map_colouring import Colouring, make_colourings, short_text
 from firstsight.retrieval.results import locate
 from firstsight.storage.facts.fact_names import FactNames
-from firstsight.storage.facts.item_values import ItemValue, find_item_value, known_values
+from firstsight.storage.item_values import ItemValue, find_item_value, known_values
 from firstsight.storage.store import Store
 from firstsight.storage.tables import PICTURE_PARTS, is_shown_column
 

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from firstsight.errors import QueryError
 from firstsight.storage.facts.fact_names import FactNames
-from firstsight.storage.facts.item_values import find_item_value
+from firstsight.storage.item_values import find_item_value
 from firstsight.storage.semantic_id_table import replace_semantic_ids
 from firstsight.storage.sql.conditions import ConditionLimits, is_in, shortened
 from firstsight.storage.store import Store

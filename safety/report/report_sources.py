@@ -24,7 +24,7 @@ from firstsight.safety.report.policy_report import HeldOutPolicy, LabelSuspect
 from firstsight.safety.scoring.zero_shot import load_prompt_directions
 from firstsight.safety.training.head_training import TrainedHead, train
 from firstsight.safety.training.policy_labels import LabelSource, read_labels
-from firstsight.storage.facts.item_values import ItemValue, find_item_value, known_values
+from firstsight.storage.item_values import ItemValue, find_item_value, known_values
 from firstsight.storage.store import Store
 
 SLICE_COLUMNS = ("language", "category", "kind", "seller")

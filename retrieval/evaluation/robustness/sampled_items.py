@@ -20,7 +20,7 @@ from firstsight.media.stored_media import open_address
 from firstsight.retrieval.evaluation.robustness.slice_columns import guessed_facts, language_column
 from firstsight.retrieval.results import locate
 from firstsight.storage.facts.fact_names import FactNames
-from firstsight.storage.facts.item_values import find_item_value
+from firstsight.storage.item_values import find_item_value
 from firstsight.storage.product_groups import GROUP_COLUMN
 from firstsight.storage.store import Store
 from firstsight.storage.tables import is_shown_column

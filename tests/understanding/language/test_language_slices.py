@@ -17,7 +17,7 @@ from firstsight.recommend.items import ItemSpace
 from firstsight.retrieval.evaluation.robustness.sampled_items import sample_store
 from firstsight.retrieval.evaluation.robustness.slice_columns import choose_columns
 from firstsight.storage.facts.fact_columns import add_fact_columns
-from firstsight.storage.facts.item_values import find_item_value
+from firstsight.storage.item_values import find_item_value
 from firstsight.storage.store import Store
 from firstsight.understanding.language.language_facts import LanguageFacts
 

@@ -19,7 +19,7 @@ from firstsight.heads.curves import Reliability, reliability
 from firstsight.heads.slices import SliceRate, slice_rates
 from firstsight.records import Record
 from firstsight.storage.facts.fact_columns import TAG_PREFIX
-from firstsight.storage.facts.item_values import ItemValue, find_item_value, known_values
+from firstsight.storage.item_values import ItemValue, find_item_value, known_values
 from firstsight.storage.store import Store
 from firstsight.understanding.tags.labels.label_table import read_given_tags
 from firstsight.understanding.tags.labels.taxonomy import LEVELS
