@@ -48,9 +48,9 @@ def get(
         return
     values = {name: value for name, value in item.to_row().items() if name not in _OTHER_FIELDS}
     facts = item.facts if output.csv else fact_cells(database.facts.explain(item_id))
-    own = values | item.columns
+    own = values.keys() | item.columns.keys()
     values |= {name if name not in own else f"facts.{name}": value for name, value in facts.items()}
-    values |= item.columns
+    values |= dict(item.columns)
     chosen = output.choose(values)
     if output.csv:
         output.print_table(chosen, [[values[name] for name in chosen]])

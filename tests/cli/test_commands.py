@@ -31,10 +31,12 @@ def test_a_text_search_in_a_pipe_prints_json_lines(run: Run) -> None:
         "title",
         "score",
         "relevance",
+        "colour_boost",
         "view",
         "picture",
         "columns",
         "snapshot",
+        "understood",
     ]
     assert {"price", "category", "text"} <= set(results[0]["columns"])
 
