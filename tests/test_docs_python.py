@@ -1,4 +1,4 @@
-"""The Python blocks of docs/python.md, understanding.md and export.md and the encoder object of docs/encoders.md run as written."""
+"""Python blocks of docs pages run as written: python, understanding, export, and the encoder object of encoders."""
 
 from __future__ import annotations
 
