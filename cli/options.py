@@ -327,12 +327,19 @@ class ItemTableFlags(TableFlags):
         if not self.names:
             self.print_table(headings, rows, right, empty=empty)
             return
+        from firstsight.storage.facts.fact_names import FactNames
+        from firstsight.storage.facts.item_values import find_item_value
+
         store = db.store()
         kinds = store.filter_kinds()
+        facts = {name: kind for name, kind, _ in FactNames(store.items.schema).shown()}
+        kinds |= {name: kind for name, kind in facts.items() if name not in kinds}
         chosen = self.choose([*headings, *absent, *kinds])
         stored = [name for name in dict.fromkeys(chosen) if name in kinds and name not in headings]
         ids = [str(row[headings.index("item")]) for row in rows]
-        values = store.column_values(ids, stored) if stored else {}
+        found = [value for name in stored if (value := find_item_value(store, name, kinds)) is not None]
+        of_items = store.column_values(ids, [value.column for value in found]) if found else {}
+        values = {item_id: {value.name: value.of_row(row) for value in found} for item_id, row in of_items.items()}
         table = []
         for item_id, row in zip(ids, rows, strict=True):
             cells = dict(zip(headings, row, strict=True)) | {

@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from firstsight.heads.curves import PrecisionRecall, Reliability
     from firstsight.heads.drift import Drift
     from firstsight.heads.head_comparison import HeadComparison
+    from firstsight.heads.key_cache import KeyCache
     from firstsight.heads.slices import SliceRate
     from firstsight.heads.thresholds import Threshold
     from firstsight.indexer.catalog_report import CatalogPreview
@@ -299,6 +300,7 @@ __all__ = [
     "ItemExplanation",
     "ItemProblem",
     "JudgedQuery",
+    "KeyCache",
     "KnownHash",
     "KnownVideo",
     "LabelSuspect",

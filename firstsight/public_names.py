@@ -55,6 +55,7 @@ _NAMES = {
     "firstsight.heads.curves": ("PrecisionRecall", "Reliability"),
     "firstsight.heads.drift": ("Drift",),
     "firstsight.heads.head_comparison": ("HeadComparison",),
+    "firstsight.heads.key_cache": ("KeyCache",),
     "firstsight.heads.slices": ("SliceRate",),
     "firstsight.heads.thresholds": ("Threshold",),
     "firstsight.indexer.catalog_report": ("CatalogPreview",),

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
 from firstsight.heads.array_types import Floats
+from firstsight.records import Record
 
 _BATCH = 4_096  # vectors at a time: their products with the keys stay small
 
 
 @dataclass(frozen=True)
-class KeyCache:
+class KeyCache(Record):
     """Labelled vectors as keys; a vector near a key gets its values (Zhang et al., "Tip-Adapter", 2022, section 3.1).
 
     The score is exp(-sharpness * (1 - cosine)) @ values.

@@ -71,6 +71,8 @@ class IndexReport(Record):
     notes: tuple[str, ...] = ()  # sentences about the catalogue, such as files that were left out
     merged_variants: int = 0  # rows that belong to the item of an earlier variant
     stored_variants: int = 0  # items of earlier runs that are such variants now; `prune` removes them
-    lacking_facts: Mapping[str, int] = field(default_factory=dict)  # stored items without a fact that is on
+    lacking_facts: Mapping[str, int] = field(
+        default_factory=dict
+    )  # stored items without a fact that is on; of many, estimated
     reduction: Mapping[str, Any] | None = None  # method, dimensions and recall of reduced vectors; None for whole ones
     no_media_used: bool = False  # True if such a column exists and the run used no picture, or no medium at all

@@ -30,6 +30,12 @@ DIVERSITY_POOL = 200
 GROUPS_READ = 64
 """Minimum number of items whose groups are read first. More follow if they are of too few groups."""
 
+PICTURE_TEXT_RELEVANCE = 0.6
+"""Least relevance of an item that has all words of the query, some of them in its pictures alone.
+
+It is above 0.5, the usual threshold, and below the 1 of an item that has them in its title and texts.
+"""
+
 
 @dataclass(frozen=True)
 class PageHit:
@@ -96,9 +102,10 @@ def _passes_thresholds(query: Query, hit: PageHit) -> bool:
 
 
 def _relevance(ranker: Ranker, candidate: Candidate) -> float:
-    if candidate.has_every_word:
+    if candidate.every_word == "texts":
         return 1.0
-    return ranker.background.relevance(candidate.cosine) if candidate.relevance is None else candidate.relevance
+    relevance = ranker.background.relevance(candidate.cosine) if candidate.relevance is None else candidate.relevance
+    return max(relevance, PICTURE_TEXT_RELEVANCE) if candidate.every_word == "pictures" else relevance
 
 
 def _is_below_thresholds(ranker: Ranker, ranking: CandidateRanking, min_cosine: float | None) -> bool:

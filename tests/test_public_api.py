@@ -26,6 +26,7 @@ PARTS = [
     *(firstsight.Indexing, firstsight.EventLog, firstsight.ColdStart, firstsight.Rerankers, firstsight.SemanticIds),
     *(firstsight.Duplicates, firstsight.Evaluation, firstsight.Maintenance, firstsight.RankingModels),
     *(firstsight.Safety, firstsight.HashLists, firstsight.SafetyHeads, firstsight.AuditTrail),
+    *(firstsight.Facts, firstsight.Quality),
 ]
 TWO_SCREENS = 110 if sys.version_info < (3, 13) else 170
 """Lines of two terminal windows. Python 3.13 writes each parameter of a long signature on a line of its own."""

@@ -67,8 +67,8 @@ class TrainFlags:
         panels.training(
             "--method",
             metavar="METHOD",
-            help="auto (by cross-validation), linear, prompt-offset, tip-adapter or coop (learned prompts; seconds to "
-            "minutes a head).",
+            help="Method: auto (by cross-validation), linear, prompt-offset, tip-adapter or coop (learned prompts; "
+            "seconds to minutes a head).",
         ),
     ] = "auto"
 

@@ -21,7 +21,7 @@ app = group()
 def space_map(
     *,
     color_by: Annotated[
-        str | None, panels.map("--color-by", metavar="COLUMN", help="Column that colours the points at first.")
+        str | None, panels.map("--color-by", metavar="COLUMN", help="Column or fact that colours the points at first.")
     ] = None,
     sample: Annotated[
         int, panels.map("--sample", metavar="N", help="Maximum points; of more items, a random sample.")

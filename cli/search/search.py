@@ -103,7 +103,7 @@ def search(
         understood = {} if results.understood is None else {"understood": results.understood}
         print_json_lines(result.to_dict() | {"snapshot": results.snapshot} | understood for result in results)
     else:
-        if results.understood is not None:
+        if results.understood is not None and not output.csv:  # a line for people, not for a pipe
             from firstsight.retrieval.query_understanding import describe_understood
 
             print_message(f"understood: {describe_understood(results.understood)}")

@@ -347,7 +347,7 @@ class Evaluation:
         """Place the items on a plane by their vectors, similar items close together.
 
         Args:
-            color_by: column of the initial colouring; None: guess it.
+            color_by: column or fact of the initial colouring; None: guess it.
             sample: maximum number of points, 1 to 50,000. The sample depends on `seed` and the item ids.
             method: "pca": fast and coarse; "tsne" (van der Maaten and Hinton 2008), after PCA to 50 dimensions; "umap"
                 (McInnes et al. 2018), which needs umap-learn.

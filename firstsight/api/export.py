@@ -46,8 +46,9 @@ class Export:
 
         Args:
             columns: names of columns, in this order. By default, for items: item_id, kind, title, text, created_at,
-                starts_at, expires_at, the catalogue's own columns, and the safety columns after the first scoring.
-                `indexed_at` is there by name. By default, for views: view_id, item_id, part, uri, time_s, start_s,
+                starts_at, expires_at, the catalogue's own columns, the safety columns after the first scoring, and
+                facts: `colour`, `colours` (a struct), `tags` (a struct of all tags). `colours.red` and
+                `indexed_at` are there by name. By default, for views: view_id, item_id, part, uri, time_s, start_s,
                 end_s and fingerprint, with the values of `Database.get`; columns of their items are there by name.
             where: a condition over the columns of items, as in a search; of="views" gives the views of these items.
             vectors: add the column `vector` at the end, if `columns` does not name it.

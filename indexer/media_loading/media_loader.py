@@ -21,7 +21,7 @@ from typing import Literal
 from firstsight.errors import MediaError
 from firstsight.indexer.assembly import FilePrints, LoadedMedium, LoadedPicture, PictureInfo
 from firstsight.indexer.index_settings import IndexSettings
-from firstsight.indexer.media_loading.facts_while_decoding import open_with_facts, sample_with_facts
+from firstsight.indexer.media_loading.facts_while_decoding import FunctionKills, open_with_facts, sample_with_facts
 from firstsight.indexer.media_loading.fetch_queue import BufferedBytes, FetchQueue
 from firstsight.indexer.media_loading.speech import SpeechRecogniser
 from firstsight.indexer.timed_text.item_texts import LoadedText
@@ -72,6 +72,7 @@ class MediaLoader:
         settings: threads and buffer sizes.
         min_side: minimum length of a picture's shorter side after decoding, in pixels.
         facts: functions to run on the decoded pictures, in the decoding children.
+        kills: shared by the loaders of one run; None for a loader of its own run.
 
     Raises:
         StoreError: the cache folder of the policy cannot be written.
@@ -79,12 +80,18 @@ class MediaLoader:
     """
 
     def __init__(
-        self, policy: MediaPolicy, settings: IndexSettings, min_side: int, facts: Sequence[PictureFact] = ()
+        self,
+        policy: MediaPolicy,
+        settings: IndexSettings,
+        min_side: int,
+        facts: Sequence[PictureFact] = (),
+        kills: FunctionKills | None = None,
     ) -> None:
         require_cache(policy)
         self._policy = policy
         self._settings = settings
         self._min_side = min_side
+        self._kills = kills or FunctionKills()
         self._image_facts = [fact for fact in facts if "image" in fact.parts]
         self._frame_facts = [fact for fact in facts if "frame" in fact.parts]
         self._decoders = ThreadPoolExecutor(settings.decode_threads, "firstsight-decode")
@@ -247,7 +254,7 @@ class MediaLoader:
     def _open_picture(self, job: MediaJob, fetched: FetchedMedium) -> LoadedMedium:
         data = fetched.read()
         job.stage = "decode"
-        picture, facts = open_with_facts(self._images, data, self._image_facts, self._min_side)
+        picture, facts = open_with_facts(self._images, data, self._image_facts, self._min_side, self._kills)
         info = PictureInfo(job.uri, fingerprint=fingerprint(picture), version=fetched.version or None)
         return LoadedMedium([LoadedPicture(picture, info, facts)])
 
@@ -259,6 +266,7 @@ class MediaLoader:
             frames = sample_with_facts(
                 lambda facts: self._videos.frames_at(path, times_s, min_side=self._min_side, facts=facts),
                 self._frame_facts,
+                self._kills,
             )
             return LoadedMedium([LoadedPicture(f.picture, PictureInfo(job.uri, f.time_s), f.facts) for f in frames])
         rule, max_frames = str(self._settings.frames), self._settings.max_frames
@@ -272,7 +280,7 @@ class MediaLoader:
             prints = sampled.prints
             return sampled.frames
 
-        frames = sample_with_facts(sample, self._frame_facts)
+        frames = sample_with_facts(sample, self._frame_facts, self._kills)
         if self._speech is not None:
             job.speech = self._speech.recognise(path, job.uri)
         version = fetched.version or None

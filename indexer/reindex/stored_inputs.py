@@ -12,7 +12,7 @@ from PIL.Image import Image
 
 from firstsight.errors import MediaError
 from firstsight.indexer.index_settings import DEFAULT_WEIGHTS, IndexSettings
-from firstsight.indexer.media_loading.facts_while_decoding import open_with_facts
+from firstsight.indexer.media_loading.facts_while_decoding import FunctionKills, open_with_facts
 from firstsight.indexer.media_loading.media_loader import MediaJob, MediaLoader
 from firstsight.indexer.timed_text.passages import in_one_line
 from firstsight.media.decode.picture_decoder import PictureDecoder
@@ -106,6 +106,7 @@ class StoredPictures:
         facts: Sequence[PictureFact] = (),
     ) -> None:
         self._facts = facts
+        self._kills = FunctionKills()
         self._store = store
         self._policy = policy
         self._min_side = min_side
@@ -173,7 +174,7 @@ class StoredPictures:
             functions = [fact for fact in self._facts if "frame" in fact.parts]
             if not functions:
                 return open_picture(jpeg, max_pixels=self._policy.max_pixels), None
-            return open_with_facts(self._live_decoder(), jpeg, functions, self._min_side)
+            return open_with_facts(self._live_decoder(), jpeg, functions, self._min_side, self._kills)
         except MediaError as error:
             return error, None
 
@@ -198,6 +199,6 @@ class StoredPictures:
                 allow_private=self._policy.allow_private or allow_private,
                 allow_anywhere=self._policy.allow_anywhere or allow_anywhere,
             )
-            loader = MediaLoader(policy, self._settings, self._min_side, self._facts)
+            loader = MediaLoader(policy, self._settings, self._min_side, self._facts, self._kills)
             self._loaders[where] = self._open.enter_context(loader)
         return self._loaders[where]

@@ -13,8 +13,7 @@ from firstsight.errors import QueryError
 from firstsight.recommend.evaluation.measures import cluster_bootstrap
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.records import Record
-from firstsight.storage.facts.fact_columns import column_or_fact, has_column_or_fact, value_of
-from firstsight.storage.facts.fact_names import FactNames
+from firstsight.storage.facts.item_values import ItemValue, find_item_value, known_values, read_item_values
 from firstsight.storage.store import Store
 
 MAX_GROUPS = 20
@@ -273,35 +272,28 @@ def read_item_groups(store: Store, space: ItemSpace, columns: Sequence[str] | No
             `language` and `category`, if they exist and have several values.
 
     Raises:
-        QueryError: there is no such column.
+        QueryError: there is no such column or fact.
     """
-    schema = store.items.schema
-    for column in columns or ():
-        if column != KIND and not has_column_or_fact(schema, column):
-            known = ", ".join(sorted(store.column_kinds())) or "none"
-            facts = ", ".join(name for name, _, _ in FactNames(schema).shown()) or "none"
+    known = sorted(store.column_kinds())
+    asked = DEFAULT_COLUMNS if columns is None else [name for name in columns if name != KIND]
+    chosen = []
+    for name in dict.fromkeys(asked):
+        value = find_item_value(store, name, known)
+        if value is None and columns is None:
+            continue
+        if value is None:
             raise QueryError(
-                f"there is no column {column!r} to measure exposure by; the catalogue has {known}; "
-                f"the facts are {facts}"
+                f"there is no column {name!r} to measure exposure by; the catalogue has {known_values(store, known)}"
             )
-    if columns is None:
-        chosen = [name for name in DEFAULT_COLUMNS if has_column_or_fact(schema, name)]
-    else:
-        chosen = [name for name in columns if name != KIND]
+        chosen.append(value)
     kinds = [ItemGroups.by_value(KIND, space.kinds.tolist())] * (len(set(space.kinds.tolist())) > 1)
-    divisions = [ItemGroups.by_value(name, _values(store, space, name)) for name in dict.fromkeys(chosen)]
+    divisions = [ItemGroups.by_value(value.name, _values(store, space, value)) for value in chosen]
     if columns is None:  # a shop with one language has no slices by language
         divisions = [division for division in divisions if len(division.groups) > 1 or division.name == SELLER]
     return kinds + divisions
 
 
-def _values(store: Store, space: ItemSpace, name: str) -> list[object]:
-    """Values of a column, fact or tag in the order of the space."""
-    column = column_or_fact(store.items.schema.names, name) or name
-    values: list[object] = [None] * len(space)
-    for batch in store.items.search().select(["item_id", column]).limit(None).to_batches(20_000):
-        places = space.places(map(str, batch["item_id"].to_pylist()))
-        for place, value in zip(places.tolist(), batch[column].to_pylist(), strict=True):
-            if place >= 0:
-                values[place] = value_of({column: value}, name)
-    return values
+def _values(store: Store, space: ItemSpace, value: ItemValue) -> list[object]:
+    """Values in the order of the space."""
+    read = dict(read_item_values(store, value))
+    return [read.get(item_id) for item_id in space.item_ids.tolist()]

@@ -12,6 +12,7 @@ from firstsight.errors import CatalogError, QueryError
 from firstsight.indexer.formats.opening import open_source
 from firstsight.indexer.formats.source import BadRow
 from firstsight.recommend.items import ItemSpace, Places
+from firstsight.storage.facts.item_values import find_item_value, known_values, read_item_values
 from firstsight.storage.store import Store
 
 COLUMNS = (("from", "to"), ("item_id", "linked_item_id"), ("parent", "linked_parent"))
@@ -44,12 +45,12 @@ def read_links(file: str, store: Store, space: ItemSpace, *, column: str | None 
         file: CSV, TSV, JSON Lines or Parquet with one of the pairs of `COLUMNS`, and optionally `kind`.
         store: the database.
         space: its items.
-        column: column of the catalogue whose values the file links; item ids by default. Items with the same value are
-            one group.
+        column: column of the catalogue, or fact, whose values the file links; item ids by default. Items with the same
+            value are one group.
 
     Raises:
         CatalogError: the file cannot be read, has none of these columns, or has no link between two known groups.
-        QueryError: the catalogue has no such column of texts.
+        QueryError: there is no such column or fact of texts.
     """
     groups, group_of = _groups(store, space, column)
     place = {name: n for n, name in enumerate(groups.tolist())}
@@ -90,14 +91,13 @@ def _groups(store: Store, space: ItemSpace, column: str | None) -> tuple[NDArray
 
 
 def _values(store: Store, column: str) -> Iterator[tuple[str, str | None]]:
-    own = store.column_kinds()
-    if own.get(column) != "text":
-        texts = sorted(name for name, kind in own.items() if kind == "text")
+    texts = sorted(name for name, kind in store.column_kinds().items() if kind == "text")
+    value = find_item_value(store, column, texts)
+    if value is None or value.kind != "text":
         raise QueryError(
-            f"the catalogue has no column {column!r} of texts; its columns of texts: {', '.join(texts) or 'none'}"
+            f"the catalogue has no column {column!r} of texts; its columns of texts: {known_values(store, texts)}"
         )
-    for batch in store.items.search().select(["item_id", column]).limit(None).to_batches(10_000):
-        yield from zip(batch["item_id"].to_pylist(), batch[column].to_pylist(), strict=True)
+    return read_item_values(store, value)
 
 
 def _end_columns(file: str, row: Mapping[str, object]) -> tuple[str, str]:

@@ -28,6 +28,7 @@ from firstsight.recommend.slates.rules.slate_products import SlateProducts
 from firstsight.recommend.slates.rules.slate_settings import SlateSettings
 from firstsight.recommend.slates.slate_log import read_outcomes
 from firstsight.recommend.slates.slate_maker import SlateMaker
+from firstsight.storage.facts.item_values import ItemValue, find_item_value, known_values, read_item_values
 from firstsight.storage.product_groups import GROUP_COLUMN, VARIANT_IDS_COLUMN, count_merged_variants
 from firstsight.storage.store import Store
 
@@ -110,7 +111,7 @@ class SlateData:
         """Number the values of a catalogue column: (n,), equal for equal values, -1 for no value; and the values.
 
         Raises:
-            QueryError: the catalogue has no such column.
+            QueryError: there is no such column or fact.
         """
         if column not in self.columns:
             self.columns[column] = read_column_codes(store, self.maker.space, column)
@@ -120,7 +121,7 @@ class SlateData:
         """Caps and floors of a slate; None if it has none.
 
         Raises:
-            QueryError: the catalogue has no such column.
+            QueryError: there is no such column or fact.
         """
         is_new = self.maker.recommender.counts == 0
         return GroupRules.of(*settings.group_limits(), column=partial(self.column_codes, store), is_new=is_new)
@@ -213,16 +214,17 @@ def _model_states(store: Store) -> tuple[int, int, int]:
 
 
 def read_column_codes(store: Store, space: ItemSpace, column: str) -> ColumnValues:
-    """Number the values of a catalogue column; see `SlateData.column_codes`.
+    """Number the values of a catalogue column or a fact; see `SlateData.column_codes`.
 
     Raises:
-        QueryError: the catalogue has no such column.
+        QueryError: there is no such column or fact.
     """
     known = sorted(store.column_kinds())
-    if column not in known:
-        listed = ", ".join(known) or "none"
+    value = find_item_value(store, column, known)
+    if value is None:
+        listed = known_values(store, known)
         raise QueryError(f"there is no column {column!r} for caps, floors and groups; the catalogue has {listed}")
-    values = _read_column(store, space, column)
+    values = _read_values(store, space, value)
     empty = np.array([value is None or value != value for value in values], dtype=bool)
     codes = np.full(len(values), -1, dtype=np.int64)
     names, codes[~empty] = np.unique(values[~empty].astype(str), return_inverse=True)
@@ -231,10 +233,13 @@ def read_column_codes(store: Store, space: ItemSpace, column: str) -> ColumnValu
 
 def _read_column(store: Store, space: ItemSpace, name: str) -> NDArray[np.object_]:
     """Read a column of the items, (n,) in the order of the space; None for removed items."""
-    table = store.items.search().select(["item_id", name]).limit(None).to_arrow()
-    values = np.full(len(space), None, dtype=object)
-    places = space.places(str(item_id) for item_id in table["item_id"].to_pylist())
-    read = np.empty(len(places), dtype=object)
-    read[:] = table[name].to_pylist()
-    values[places[places >= 0]] = read[places >= 0]
+    return _read_values(store, space, ItemValue(name, name, None, store.items.schema.field(name).type))
+
+
+def _read_values(store: Store, space: ItemSpace, value: ItemValue) -> NDArray[np.object_]:
+    """Read a value of the items, (n,) in the order of the space; None for removed items."""
+    read = dict(read_item_values(store, value))
+    values = np.empty(len(space), dtype=object)
+    for place, item_id in enumerate(space.item_ids.tolist()):  # NumPy would make a matrix of equally long lists
+        values[place] = read.get(item_id)
     return values

@@ -32,6 +32,7 @@ from firstsight.retrieval.evaluation.search_evaluation import (
 )
 from firstsight.retrieval.reranker_store import RerankerVersion
 from firstsight.retrieval.results import locate
+from firstsight.storage.facts.item_values import ItemValue, find_item_value, known_values
 from firstsight.storage.indexes.vector_index import vectors_of_column
 from firstsight.storage.store import Store
 from firstsight.storage.tables import is_shown_column
@@ -67,8 +68,8 @@ def build_catalogue_tasks(
         rerankers: for the colour and category task; each adds a row for its mode.
         queries: maximum number of queries per task, 1 or more.
         seed: random seed of the sample; the sample does not depend on the order of the items.
-        group_by: columns whose values together define a group of items, such as color and category; None: guess them
-            by name.
+        group_by: columns or facts whose values together define a group of items, such as color and category; None:
+            guess them by name.
 
     Raises:
         QueryError: a column does not exist, no task has suitable items, or `k` or `queries` is out of range.
@@ -77,12 +78,12 @@ def build_catalogue_tasks(
     check_depth(k)
     if queries < 1:
         raise QueryError(f"the number of queries must be 1 or more, not {queries}")
-    names = _group_columns(store, group_by)
+    values = _group_values(store, group_by)
     total = store.items.count_rows()
     tasks = [
         _titles_to_pictures(store, k, queries, seed),
         _pictures_to_pictures(store, k, queries, seed),
-        _groups(database, store, names, k, modes, rerankers, queries, seed, total) if names else None,
+        _groups(database, store, values, k, modes, rerankers, queries, seed, total) if values else None,
     ]
     possible = [task for task in tasks if task is not None]
     if not possible:
@@ -152,7 +153,7 @@ def _pictures_to_pictures(store: Store, k: int, count: int, seed: int) -> Search
 def _groups(
     database: Searchable,
     store: Store,
-    names: Sequence[str],
+    values: Sequence[ItemValue],
     k: int,
     modes: Sequence[str],
     rerankers: Sequence[RerankerVersion],
@@ -161,8 +162,9 @@ def _groups(
     total: int,
 ) -> SearchTask | None:
     groups: dict[tuple[str, ...], dict[str, int]] = defaultdict(dict)
-    for row in _items(store, ["item_id", *names]):
-        words = tuple(_words(row[name]) for name in names)
+    names = [value.name for value in values]
+    for row in _items(store, list(dict.fromkeys(["item_id", *(value.column for value in values)]))):
+        words = tuple(_words(value.of_row(row)) for value in values)
         if all(words):
             groups[words][row["item_id"]] = 1
     usable = [
@@ -229,16 +231,19 @@ def nearest_by_views(
     return [tuple(item_ids) for item_ids in best]
 
 
-def _group_columns(store: Store, names: Sequence[str] | None) -> list[str]:
+def _group_values(store: Store, names: Sequence[str] | None) -> list[ItemValue]:
     existing = [name for name in store.items.schema.names if is_shown_column(name)]
     if names is None:
         lower = {name.lower(): name for name in existing}
         guessed = [next((lower[name] for name in group if name in lower), None) for group in GUESSED_COLUMNS]
-        return [name for name in guessed if name is not None] if all(guessed) else []
+        names = [name for name in guessed if name is not None] if all(guessed) else []
+    values = []
     for name in names:
-        if name not in existing:
-            raise QueryError(f"--group-by {name!r} is no column; the columns are {', '.join(existing)}")
-    return list(names)
+        value = find_item_value(store, name, existing)
+        if value is None:
+            raise QueryError(f"--group-by {name!r} is no column; the columns are {known_values(store, existing)}")
+        values.append(value)
+    return values
 
 
 def _words(value: object) -> str:

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 
 import numpy as np
 import pyarrow as pa
@@ -90,9 +90,12 @@ def write_file(
 
 
 def json_lines(batch: pa.RecordBatch) -> str:
-    """Format one JSON object a line: times in ISO 8601, bytes in base64, and the vector as the last entry."""
+    """Format one JSON object a line: times in ISO 8601, bytes in base64, and the vector as the last entry.
+
+    Numbers of 32 bits have the fewest digits that give the same value.
+    """
     plain = [name for name in batch.schema.names if name != VECTOR]
-    rows = batch.select(plain).to_pylist() if plain else [{}] * len(batch)
+    rows = _fewest_digits(batch.select(plain)).to_pylist() if plain else [{}] * len(batch)
     lines = [json.dumps(row, ensure_ascii=False, default=_json_value) for row in rows]
     if VECTOR in batch.schema.names:
         separator = ", " if plain else ""
@@ -103,6 +106,22 @@ def json_lines(batch: pa.RecordBatch) -> str:
 
 def _json_value(value: object) -> Any:
     return base64.b64encode(value).decode() if isinstance(value, bytes) else plain_value(value)
+
+
+def _fewest_digits(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Shares and measures as float64 with the fewest digits that give the same float32."""
+    columns = [_as_float64(column) for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _as_float64(values: pa.Array[Any]) -> pa.Array[Any]:
+    if pa.types.is_float32(values.type):
+        return pc.cast(pc.cast(values, pa.string()), pa.float64())
+    if pa.types.is_struct(values.type):
+        struct = cast("pa.StructArray", values)
+        fields = [_as_float64(struct.field(n)) for n in range(struct.type.num_fields)]
+        return pa.StructArray.from_arrays(fields, [field.name for field in struct.type], mask=struct.is_null())
+    return values
 
 
 def _vector_texts(column: pa.Array[Any]) -> list[str]:

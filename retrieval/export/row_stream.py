@@ -21,6 +21,7 @@ from lancedb.table import Table
 
 from firstsight.errors import QueryError, StoreError, first_line
 from firstsight.media.stored_media import open_address
+from firstsight.retrieval.export.exported_facts import ExportedFacts
 from firstsight.retrieval.ranking.item_filters import NOT_BLOCKED, build_condition
 from firstsight.retrieval.results import locate
 from firstsight.storage.snapshots import pin_snapshot
@@ -56,7 +57,7 @@ class RowSelection:
     """Rows and columns of an export."""
 
     of: ExportTable = "items"
-    columns: Sequence[str] | None = None  # None: all but indexed_at, and for views none of their items
+    columns: Sequence[str] | None = None  # None: all but indexed_at, and for views none of their items or facts
     where: str | None = None  # condition over the columns of items, as in a search
     vectors: bool = True  # whether the column `vector` is added
     parts: Sequence[Part] = ()  # only views of these parts; empty for all
@@ -81,7 +82,8 @@ class RowStream:
         check_selection(selection)
         self.selection = selection
         self.snapshot = pin_snapshot(store)
-        self._names = _choose_columns(self.snapshot, selection)
+        self._facts = ExportedFacts(self.snapshot.items.schema)
+        self._names = _choose_columns(self.snapshot, selection, self._facts)
         self.schema = pa.schema(self._fields(), metadata=export_metadata(self.snapshot, selection.of))
         self.condition = _condition(self.snapshot, selection)
 
@@ -141,7 +143,7 @@ class RowStream:
 
     def _item_batches(self, batch_rows: int) -> Iterator[pa.RecordBatch]:
         for ids in row_ids(self.snapshot.items, self.condition, batch_rows):
-            yield self._batch(read_rows(self.snapshot.items, ids, self._names))
+            yield self._batch(read_rows(self.snapshot.items, ids, self._stored(self._names)))
 
     # ---- views
 
@@ -149,7 +151,7 @@ class RowStream:
         own = [name for name in self._names if name in _VIEW_FIELDS.names]
         exported = {STORED_NAMES.get(name, name): name for name in ("item_id", *own)}
         stored = [name for name in exported if name in self.snapshot.views.schema.names]
-        of_items = [name for name in self._names if name not in own]
+        of_items = self._stored([name for name in self._names if name not in own])
         for items, view_rows in self._views_of_items(["item_id", "catalog_dir", *of_items]):
             for part in _chunks(view_rows, batch_rows):
                 views = read_rows(self.snapshot.views, part, stored)
@@ -193,13 +195,27 @@ class RowStream:
     # ---- both
 
     def _batch(self, rows: pa.Table) -> pa.RecordBatch:
-        arrays = [rows[field.name].combine_chunks().cast(field.type) for field in self.schema]
+        arrays = [self._array(rows, field) for field in self.schema]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def _array(self, rows: pa.Table, field: pa.Field[Any]) -> Any:
+        if field.name not in rows.column_names and self._facts.has(field.name):
+            return self._facts.array(field.name, rows)
+        return rows[field.name].combine_chunks().cast(field.type)
+
+    def _stored(self, names: Sequence[str]) -> list[str]:
+        """Columns of `items` that hold the exported columns."""
+        schema = self.snapshot.items.schema
+        stored = [[name] if name in schema.names else self._facts.stored_columns(name) for name in names]
+        return list(dict.fromkeys(name for of_column in stored for name in of_column))
 
     def _fields(self) -> Iterator[pa.Field[Any]]:
         """Fields of the batches, without the metadata of the tables, which only firstsight needs."""
         for name in self._names:
             own = self.selection.of == "views" and name in _VIEW_FIELDS.names
+            if not own and name not in self.snapshot.items.schema.names:
+                yield self._facts.field(name)
+                continue
             stored = _VIEW_FIELDS.field(name) if own else self.snapshot.items.schema.field(name)
             if name == VECTOR:
                 yield pa.field(name, vector_type(self.snapshot.spec.dim))
@@ -227,17 +243,18 @@ def check_selection(selection: RowSelection) -> None:
         raise QueryError("parts choose views; leave them out, or export views")
 
 
-def _choose_columns(store: Store, selection: RowSelection) -> list[str]:
+def _choose_columns(store: Store, selection: RowSelection, facts: ExportedFacts) -> list[str]:
     """Names of the exported columns, in order."""
     items = list(store.filter_kinds())
     if selection.of == "items":
-        default, known = items, [*items, "indexed_at", VECTOR]
+        default, known = [*items, *facts.columns], [*items, "indexed_at", VECTOR]
     else:
         default = list(VIEW_COLUMNS)
         known = list(dict.fromkeys([*VIEW_COLUMNS, VECTOR, *items, "indexed_at"]))
     names = list(dict.fromkeys(default if selection.columns is None else selection.columns))
     for name in names:
-        if name not in known:
+        if name not in known and not facts.has(name):
+            known += facts.known
             similar = difflib.get_close_matches(name, known, n=3)
             hint = f"did you mean {' or '.join(similar)}? The" if similar else "the"
             raise QueryError(f"there is no column {name!r} to export; {hint} columns are {', '.join(known)}")

@@ -36,7 +36,7 @@ def make_colourings(
     """Make the colourings that show something; by "kind" if no column does.
 
     Args:
-        rows: of `items`, one per point.
+        rows: values by name, one row per point.
         names: columns to consider.
         first: the column to put first; by default a category column.
     """

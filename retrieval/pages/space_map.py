@@ -7,7 +7,7 @@ dimensions cannot preserve all distances.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -21,6 +21,8 @@ from firstsight.media.stored_media import open_address
 from firstsight.records import Record
 from firstsight.retrieval.pages.map_colouring import Colouring, make_colourings, short_text
 from firstsight.retrieval.results import locate
+from firstsight.storage.facts.fact_names import FactNames
+from firstsight.storage.facts.item_values import ItemValue, find_item_value, known_values
 from firstsight.storage.store import Store
 from firstsight.storage.tables import PICTURE_PARTS, is_shown_column
 
@@ -75,7 +77,7 @@ def space_map(
 
     Args:
         store: the database.
-        color_by: column of the initial colouring; None: guess it.
+        color_by: column of the initial colouring, or fact such as `colour` or `colours.red`; None: guess it.
         sample: maximum number of points, 1 to 50,000. The sample depends on `seed` and the item ids.
         method: "pca": fast and coarse; "tsne" (van der Maaten and Hinton 2008), after PCA to 50 dimensions; "umap"
             (McInnes et al. 2018), needs umap-learn.
@@ -92,30 +94,43 @@ def space_map(
     if not 1 <= sample <= MAX_POINTS:
         raise QueryError(f"the sample must be between 1 and {MAX_POINTS}, not {sample}")
     names = [name for name in store.items.schema.names if is_shown_column(name) and name not in HIDDEN_FIELDS]
-    if color_by is not None and color_by not in names:
-        raise QueryError(f"--color-by {color_by!r} is no column to colour by; give {', '.join(names)}")
+    values = _values_to_show(store, names, color_by)
     item_ids, total = _sample_items(store, sample, seed)
     if not item_ids:
         raise QueryError(f"{store.uri} has no item with a vector; index a catalogue first: firstsight index CATALOGUE")
     on_progress(f"reading {len(item_ids):,} items")
     by_id = store.item_rows(item_ids)
     rows = [by_id[item_id] for item_id in item_ids if item_id in by_id]
+    shown = [{value.name: value.of_row(row) for value in values} for row in rows]
     pictures = _pictures(store, {row["item_id"]: row["catalog_dir"] for row in rows})
     on_progress(f"placing them by {method}")
     places = project(np.array([row["vector"] for row in rows], dtype=np.float32), method, seed=seed)
-    shown = names[:MAX_COLUMNS]
     points = tuple(
         MapPoint(
             item_id=row["item_id"],
             title=row["title"] or row["item_id"],
             x=float(x),
             y=float(y),
-            columns=tuple((name, short_text(row[name])) for name in shown if row[name] is not None),
+            columns=tuple((name, short_text(v)) for name, v in list(cells.items())[:MAX_COLUMNS] if v is not None),
             picture=pictures.get(row["item_id"]),
         )
-        for row, (x, y) in zip(rows, places, strict=True)
+        for row, cells, (x, y) in zip(rows, shown, places, strict=True)
     )
-    return SpaceMap(points, make_colourings(rows, names, first=color_by)[:MAX_COLUMNS], method, total)
+    colourings = make_colourings(shown, [value.name for value in values], first=color_by)
+    return SpaceMap(points, colourings[:MAX_COLUMNS], method, total)
+
+
+def _values_to_show(store: Store, names: Sequence[str], color_by: str | None) -> list[ItemValue]:
+    """The columns, the facts with names such as `colour`, and the value to colour by.
+
+    Raises:
+        QueryError: there is no value to colour by of this name.
+    """
+    facts = [name for name, kind, _ in FactNames(store.items.schema).shown() if kind == "text"]
+    found = {name: find_item_value(store, name, names) for name in [*names, *facts]}
+    if color_by is not None and found.setdefault(color_by, find_item_value(store, color_by, names)) is None:
+        raise QueryError(f"--color-by {color_by!r} is no column to colour by; give one of {known_values(store, names)}")
+    return [value for value in found.values() if value is not None]
 
 
 def project(vectors: Vectors, method: Method, *, seed: int = 0) -> NDArray[np.float64]:

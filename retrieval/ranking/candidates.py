@@ -24,13 +24,25 @@ from firstsight.errors import QueryError
 from firstsight.retrieval.query import PartChoice
 from firstsight.retrieval.ranking.clip_ranking import rank_by_clip
 from firstsight.retrieval.ranking.fetch_batching import FetchGenerator
-from firstsight.retrieval.ranking.full_text import WordQuery, search_by_words, split_query_words
+from firstsight.retrieval.ranking.full_text import (
+    WordQuery,
+    find_items_with_words_in_pictures,
+    search_by_words,
+    split_query_words,
+)
 from firstsight.retrieval.ranking.fusion import reciprocal_rank, weighted
 from firstsight.retrieval.ranking.item_filters import explain_condition_error
 from firstsight.retrieval.ranking.item_reader import ItemReader
 from firstsight.retrieval.ranking.moment_ranking import MomentScale, compare_moments, rank_by_moments
 from firstsight.retrieval.ranking.query_encoding import EncodedQuery
-from firstsight.retrieval.ranking.readings import TIE_TOLERANCE, Candidate, CandidateRanking, Reading, first_read
+from firstsight.retrieval.ranking.readings import (
+    TIE_TOLERANCE,
+    Candidate,
+    CandidateRanking,
+    Reading,
+    WordPlace,
+    first_read,
+)
 from firstsight.retrieval.ranking.relevance import COPY_COSINE, RandomPairCosines
 from firstsight.storage.sql.conditions import is_in, quote
 
@@ -171,7 +183,7 @@ class Ranker(ItemReader):
         cosines = self.cosines([item_id for item_id, _ in certain])
         # unread items may have any cosine, so the bound is 1
         return CandidateRanking(
-            [Candidate(i, cosines[i], score, i in every, score) for i, score in certain], 1.0, complete
+            [Candidate(i, cosines[i], score, every.get(i), score) for i, score in certain], 1.0, complete
         )
 
     def _rank_hybrid(self, need: int) -> FetchGenerator[CandidateRanking]:
@@ -198,7 +210,7 @@ class Ranker(ItemReader):
         every = self._find_items_with_every_word(words, [item_id for item_id, _ in hits])
         order = sorted(values, key=lambda item_id: (-values[item_id], -similar[item_id].value, item_id))
         bm25 = dict(hits)
-        first = [replace(similar[i], value=values[i], has_every_word=i in every, words=bm25.get(i, 0.0)) for i in order]
+        first = [replace(similar[i], value=values[i], every_word=every.get(i), words=bm25.get(i, 0.0)) for i in order]
         complete = nearest.complete and len(nearest.candidates) <= POOL
         if complete or len(first) >= need:
             last = nearest.candidates[POOL - 1] if not complete else None
@@ -215,11 +227,15 @@ class Ranker(ItemReader):
             return compare_moments(self, self.scale, item_ids)
         return {i: Candidate(i, cosine, cosine) for i, cosine in self.cosines(item_ids).items()}
 
-    def _find_items_with_every_word(self, words: WordQuery, item_ids: Sequence[str]) -> set[str]:
+    def _find_items_with_every_word(self, words: WordQuery, item_ids: Sequence[str]) -> dict[str, WordPlace]:
+        """Where items have all words of the query, by item id; without those that have not all of them."""
         if not item_ids:
-            return set()
+            return {}
         hits = search_by_words(self.store, words, limit=len(item_ids), condition=is_in("item_id", item_ids), every=True)
-        return {item_id for item_id, _ in hits}
+        in_texts: dict[str, WordPlace] = {item_id: "texts" for item_id, _ in hits}
+        others = [item_id for item_id in item_ids if item_id not in in_texts]
+        in_pictures = find_items_with_words_in_pictures(self.store, words, others)
+        return in_texts | dict.fromkeys(in_pictures, "pictures")
 
 
 def _without_minus(encoded: EncodedQuery) -> EncodedQuery:

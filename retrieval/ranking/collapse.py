@@ -9,7 +9,7 @@ from firstsight.duplicates.item_pairs import pairs_of_views
 from firstsight.duplicates.prints.stored_prints import StoredPrints
 from firstsight.duplicates.view_pairs import PictureViews
 from firstsight.retrieval.query import NO_COLLAPSE, Query
-from firstsight.retrieval.ranking.item_filters import check_collapse_column
+from firstsight.retrieval.ranking.item_filters import find_collapse_column
 from firstsight.retrieval.ranking.variant_words import names_variant
 from firstsight.storage.product_groups import (
     GROUP_COLUMN,
@@ -56,9 +56,9 @@ def choose_collapse(store: Store, query: Query) -> CollapseRule | None:
         QueryError: the query collapses by a column that is not there, or its filter cannot be read.
     """
     if query.collapse is not None:
-        if query.collapse not in {NO_COLLAPSE, DUPLICATES}:
-            check_collapse_column(store, query.collapse)
-        return None if query.collapse == NO_COLLAPSE else CollapseRule(query.collapse)
+        if query.collapse == NO_COLLAPSE:
+            return None
+        return CollapseRule(DUPLICATES if query.collapse == DUPLICATES else find_collapse_column(store, query.collapse))
     groups = read_product_groups(store)
     if groups is None or names_variant(groups, query):
         return None

@@ -129,6 +129,22 @@ def search_by_words(
         read *= 4
 
 
+def find_items_with_words_in_pictures(store: Store, word_query: WordQuery, item_ids: Sequence[str]) -> set[str]:
+    """Those of some items that have all words in their title, text and pictures together.
+
+    Makes no call to the database if no picture has text.
+    """
+    lookups = _word_lookups(store)
+    if not lookups.picture_texts or not item_ids or not word_query.words or word_query.missing:
+        return set()
+    parts = [
+        (Occur.MUST, _match(word, fuzziness=int(word in word_query.misspelt), in_pictures=PICTURE_TEXT_BOOST))
+        for word in word_query.words
+    ]
+    rows = _search(store, lookups, BooleanQuery(parts), len(item_ids), is_in("item_id", item_ids))
+    return {row["item_id"] for row in rows}
+
+
 def find_lines(store: Store, text: str, item_ids: Sequence[str], *, every: bool) -> list[line_search.LineHit]:
     """Find the passages of some items with words of a text, best first.
 

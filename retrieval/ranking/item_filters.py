@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from firstsight.errors import QueryError
 from firstsight.storage.facts.fact_names import FactNames
+from firstsight.storage.facts.item_values import find_item_value
 from firstsight.storage.semantic_id_table import replace_semantic_ids
 from firstsight.storage.sql.conditions import ConditionLimits, is_in, shortened
 from firstsight.storage.store import Store
@@ -83,14 +84,18 @@ def expired_items(store: Store, now: datetime) -> frozenset[str] | None:
     return frozenset(item_id for _, item_id in expiring[: bisect_right(expiring, now, key=itemgetter(0))])
 
 
-def check_collapse_column(store: Store, name: str) -> None:
-    """Refuse a column to collapse by that is not there.
+def find_collapse_column(store: Store, name: str) -> str:
+    """The column of `items` to collapse by: of the catalogue, else of a fact such as `tags.category`.
 
     Raises:
-        QueryError: naming the columns.
+        QueryError: there is none; it names the columns and the facts.
     """
-    if not is_shown_column(name) or name not in store.items.schema.names:
+    value = find_item_value(store, name, [column for column in store.items.schema.names if is_shown_column(column)])
+    if value is None:
         raise QueryError(f"there is no column {name!r} to collapse by; the columns are {_columns(store)}")
+    if value.field is not None:
+        raise QueryError(f"{name!r} is a share or a measure; collapse by a column or a fact with names, such as colour")
+    return value.column
 
 
 def _check_condition(store: Store, where: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from firstsight.encoders.base import Vector
 from firstsight.retrieval.ranking.fetch_batching import FetchRequest, Rows, TableName
@@ -15,6 +16,10 @@ TIE_TOLERANCE = 1e-6
 """Cosines closer than this may change their order with the number of rows read."""
 
 
+WordPlace = Literal["texts", "pictures"]
+"""Where an item has all words of a query: in its title and texts, or in these and its pictures."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """An item in a ranking."""
@@ -22,7 +27,7 @@ class Candidate:
     item_id: str
     cosine: float  # of the compared vector to the query, -1 to 1
     value: float  # score that orders the ranking
-    has_every_word: bool = False  # found by words, and has all words of the query
+    every_word: WordPlace | None = None  # where it has all words of the query, if it was found by words and has them
     words: float | None = None  # BM25 score, 0 without the words; None if the search did not compare words
     rank_score: float | None = None  # score of the reranker; None if not reranked
     boost: float | None = None  # for the user of the query; None if not personalised

@@ -24,8 +24,7 @@ from firstsight.safety.report.policy_report import HeldOutPolicy, LabelSuspect
 from firstsight.safety.scoring.zero_shot import load_prompt_directions
 from firstsight.safety.training.head_training import TrainedHead, train
 from firstsight.safety.training.policy_labels import LabelSource, read_labels
-from firstsight.storage.facts.fact_columns import has_column_or_fact, value_of
-from firstsight.storage.facts.fact_names import FactNames
+from firstsight.storage.facts.item_values import ItemValue, find_item_value, known_values
 from firstsight.storage.store import Store
 
 SLICE_COLUMNS = ("language", "category", "kind", "seller")
@@ -117,12 +116,7 @@ def held_out_policies(
         SafetyError: there are no labels, every policy has too few labels to hold any out, or a column does not exist.
     """
     settings = settings or TrainSettings()
-    schema = store.items.schema
-    for name in columns or ():
-        if not has_column_or_fact(schema, name):
-            shown = ", ".join([*sorted(store.filter_kinds()), *(fact for fact, _, _ in FactNames(schema).shown())])
-            raise SafetyError(f"there is no column {name!r} in {store.uri}; its columns and facts: {shown}")
-    sliced = [name for name in SLICE_COLUMNS if has_column_or_fact(schema, name)] if columns is None else list(columns)
+    sliced = _slice_values(store, columns)
     if groups is None:
         on_progress("searching for near-duplicates, to measure one of each group")
         groups = duplicate_groups(store)
@@ -152,13 +146,26 @@ def held_out_policies(
     return held_out
 
 
+def _slice_values(store: Store, columns: Sequence[str] | None) -> list[ItemValue]:
+    """Columns, facts and tags to slice by; by default those of `SLICE_COLUMNS` that exist."""
+    known = sorted(store.filter_kinds())
+    found = []
+    for name in SLICE_COLUMNS if columns is None else columns:
+        value = find_item_value(store, name, known)
+        if value is not None:
+            found.append(value)
+        elif columns is not None:
+            raise SafetyError(f"there is no column {name!r} in {store.uri}; its columns: {known_values(store, known)}")
+    return found
+
+
 def _policy(
     store: Store,
     trained: TrainedHead,
     rows: Sequence[Label],
     policies: Policies,
     settings: TrainSettings,
-    columns: Sequence[str],
+    slices: Sequence[ItemValue],
     groups: Mapping[str, str],
     today: Floats | None,
 ) -> HeldOutPolicy:
@@ -191,8 +198,8 @@ def _policy(
         review=review,
         block=block,
         columns={
-            column: [None if owner not in items else value_of(items[owner], column) for owner in owners]
-            for column in columns
+            value.name: [None if owner not in items else value.of_row(items[owner]) for owner in owners]
+            for value in slices
         },
         suspects=_suspects(store, rows, groups),
         today=today,

@@ -111,6 +111,34 @@ class FactNames:
             RefusalError: the name starts with `facts.`, or with the name of a fact, and the rest is unknown.
         """
         lower = [part.lower() for part in parts]
+        if (match := self._match(lower)) is not None:
+            column, rest = match
+            return self._field(column, ".".join(parts), rest)
+        if len(lower) > 1 and (lower[0] == FACTS or (lower[0] == TAGS and self.columns)):
+            known = self.described() or "none; firstsight facts status shows which are on"
+            raise RefusalError(f"asks for {'.'.join(parts)!r}, which is no fact", f"the facts are {known}")
+        return None
+
+    def find(self, name: str) -> tuple[FactColumn, str | None] | None:
+        """The column of a fact that a name asks for, and the field if it is one of a struct.
+
+        Args:
+            name: as in filters, in any case, such as `colours.red` or `facts.colour`.
+
+        Returns:
+            None if it is the name of no fact, or of a column of the catalogue.
+        """
+        match = self._match(name.lower().split("."))
+        if match is None:
+            return None
+        column, rest = match
+        if not rest:
+            return column, None
+        children = {child.lower(): child for child in column.children}
+        return (column, children[rest[0]]) if len(rest) == 1 and rest[0] in children else None
+
+    def _match(self, lower: Sequence[str]) -> tuple[FactColumn, Sequence[str]] | None:
+        """The column that the parts of a name begin with, and the other parts."""
         named = len(lower) > 1 and lower[0] == FACTS
         rest = lower[1:] if named else lower
         if not named and len(rest) == 1 and rest[0] in self._own:
@@ -118,12 +146,9 @@ class FactNames:
         for length in (2, 1):
             column = self._by_name.get(".".join(rest[:length])) if len(rest) >= length else None
             if column is not None:
-                return self._field(column, ".".join(parts), rest[length:])
+                return column, rest[length:]
         if len(rest) == 1 and rest[0] in self._tags:
-            return quote_name(self._tags[rest[0]].column)
-        if named or (len(rest) > 1 and rest[0] == TAGS and self.columns):
-            known = self.described() or "none; firstsight facts status shows which are on"
-            raise RefusalError(f"asks for {'.'.join(parts)!r}, which is no fact", f"the facts are {known}")
+            return self._tags[rest[0]], ()
         return None
 
     @staticmethod

@@ -94,7 +94,8 @@ def test_examples_are_of_commands_and_options_that_exist() -> None:
             name = max((p for p in COMMANDS if f"{line} ".startswith(f"{p} ")), key=len)
             if isinstance(COMMANDS[name], ListByDefault):
                 name += " list"
-            options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+            params = COMMANDS[name].params
+            options = {option for parameter in params for option in (*parameter.opts, *parameter.secondary_opts)}
             assert {word for word in words if re.match(r"--?[a-z]", word)} <= options, line
 
 

@@ -15,6 +15,7 @@ import pytest
 
 import firstsight
 from firstsight.errors import QueryError, StoreError
+from firstsight.retrieval.export.file_formats import json_lines
 from firstsight.retrieval.export.row_stream import RowSelection, RowStream
 from firstsight.storage.indexes.upkeep import run_upkeep
 from firstsight.storage.store import Store
@@ -45,7 +46,8 @@ def test_items_have_the_values_that_get_shows(sample_db: Path) -> None:
     table = db.to_arrow().read_all()
     own = list(Store.open(sample_db).column_kinds())
     fields = ["item_id", "kind", "title", "text", "created_at", "starts_at", "expires_at"]
-    assert table.schema.names == [*fields, *own, "vector"]
+    facts = ["colour", "colours", "language"]
+    assert table.schema.names == [*fields, *own, *facts, "vector"]
     assert table.schema.field("vector").type == pa.list_(pa.float32(), 384)
     assert table.schema.field("created_at").type == pa.timestamp("us", "UTC")
     rows = by_id(table)
@@ -54,6 +56,7 @@ def test_items_have_the_values_that_get_shows(sample_db: Path) -> None:
         item = db.get(item_id)
         assert [row[name] for name in fields] == [getattr(item, name) for name in fields]
         assert {name: row[name] for name in own} == item.columns
+        assert [row["colour"], row["language"]] == [item.facts.get("colour"), item.facts.get("language")]
         assert item.vector is not None
         assert np.array_equal(np.float32(row["vector"]), item.vector)
 
@@ -77,6 +80,28 @@ def test_views_have_the_values_that_get_shows(sample_db: Path) -> None:
 
 
 VIEW_FIELDS = ["view_id", "item_id", "part", "uri", "time_s", "start_s", "end_s", "fingerprint"]
+
+
+def test_a_fact_and_a_field_of_it_are_columns_by_name(sample_db: Path) -> None:
+    db = firstsight.open(sample_db)
+    table = db.to_arrow(["colours.red", "facts.colour", "colours"], vectors=False).read_all()
+    assert table.schema.field("colours.red").type == pa.float32()
+    rows = table.to_pylist()
+    assert {row["facts.colour"] for row in rows} >= {"red", "blue", "gray"}
+    assert all(row["colours.red"] == (row["colours"] or {}).get("red") for row in rows)
+    views = db.to_arrow(["view_id", "colour"], of="views", parts=["image"], vectors=False).read_all().to_pylist()
+    assert views[0]["colour"] == db.get(views[0]["view_id"].partition("#")[0]).facts["colour"]
+    with pytest.raises(QueryError, match=r"no column 'colours\.rde' to export; did you mean colours\.red"):
+        db.to_arrow(["colours.rde"])
+
+
+def test_shares_in_json_lines_have_the_fewest_digits() -> None:
+    struct = pa.StructArray.from_arrays([pa.array([0.1, None], pa.float32())], ["red"], mask=pa.array([False, True]))
+    batch = pa.RecordBatch.from_arrays([struct, pa.array([0.7, None], pa.float32())], ["colours", "share"])
+    assert json_lines(batch).splitlines() == [
+        '{"colours": {"red": 0.1}, "share": 0.7}',
+        '{"colours": null, "share": null}',
+    ]
 
 
 def test_the_metadata_of_the_schema_names_the_encoder(items: SyntheticItems) -> None:

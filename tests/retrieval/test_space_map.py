@@ -159,7 +159,7 @@ def test_a_sample_is_drawn_by_the_seed(sample_db: Path) -> None:
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ({"color_by": "colour"}, "'colour' is no column to colour by; give kind"),
+        ({"color_by": "smell"}, "'smell' is no column to colour by; give one of kind"),
         ({"color_by": "vector"}, "no column to colour by"),
         ({"sample": 0}, "between 1 and 50000, not 0"),
         ({"method": "magic"}, "method 'magic' is not one of pca, tsne, umap"),

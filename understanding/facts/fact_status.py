@@ -10,12 +10,18 @@ from typing import Final
 from firstsight.indexer.facts.view_facts import FACTS_STAGE
 from firstsight.media.picture_facts import PictureFact
 from firstsight.records import Record
-from firstsight.storage.facts.view_fact_table import all_view_facts
+from firstsight.storage.facts.view_fact_table import all_view_facts, read_view_facts
 from firstsight.storage.sql.conditions import is_in, quote_name
 from firstsight.storage.store import Store
 from firstsight.understanding.facts.fact_kind import FactKind, version_of
 
-_READ_ROWS: Final = 10_000
+MAX_COUNTED: Final = 10_000
+"""Items up to which an index run counts those that lack a fact."""
+
+SAMPLED_ITEMS: Final = 2_000
+"""Items from which the number is estimated in a larger database."""
+
+_ITEMS_PER_READ: Final = 1_000
 
 
 @dataclass(frozen=True)
@@ -60,12 +66,21 @@ def fact_states(store: Store, kinds: Sequence[FactKind], complete: dict[str, str
 
 
 def count_items_without(store: Store, kinds: Sequence[FactKind], complete: dict[str, str]) -> dict[str, int]:
-    """Number of stored items that lack a fact, by the name of the kind; kinds that all items have are left out."""
+    """Number of stored items that lack a fact, by the name of the kind; kinds that all items have are left out.
+
+    An index run ends with it, so it reads no table of facts as a whole: of more than `MAX_COUNTED` items, the number is
+    estimated from `SAMPLED_ITEMS` of them.
+    """
     lacking = {}
+    ids: list[str] | None = None
     for kind in kinds:
         if complete.get(kind.name) == version_of(kind) or not has_state(kind):
             continue
-        count = _items_state(store, kind, False).missing if kind.picture_fact is None else _without(store, kind)
+        if kind.picture_fact is None:
+            count = _items_state(store, kind, False).missing
+        else:
+            ids = _ids_to_look_at(store) if ids is None else ids
+            count = _scaled(_count_without(store, kind.picture_fact, ids), len(ids), store.items.count_rows())
         if count:
             lacking[kind.name] = count
     return lacking
@@ -76,16 +91,38 @@ def has_state(kind: FactKind) -> bool:
     return kind.picture_fact is not None or (bool(kind.fields) and kind.name != "tags")
 
 
-def _without(store: Store, kind: FactKind) -> int:
-    fact = kind.picture_fact
-    assert fact is not None
-    search = store.views.search().where(is_in("part", fact.parts)).select(["item_id"]).limit(None)
-    items = {item_id for batch in search.to_batches(_READ_ROWS) for item_id in batch["item_id"].to_pylist()}
-    for rows in all_view_facts(store):
-        for _, item_id, facts in rows:
+def _ids_to_look_at(store: Store) -> list[str]:
+    total = store.items.count_rows()
+    if total <= MAX_COUNTED:
+        return [item_id for ids in store.item_ids() for item_id in ids]
+    places = [n * total // SAMPLED_ITEMS for n in range(SAMPLED_ITEMS)]
+    sample = store.items.take_offsets(places).select(["item_id"]).to_arrow()
+    return [str(item_id) for item_id in sample["item_id"].to_pylist()]
+
+
+def _count_without(store: Store, fact: PictureFact, ids: Sequence[str]) -> int:
+    """Number of these items with pictures that no picture has the fact of."""
+    lacking = 0
+    for start in range(0, len(ids), _ITEMS_PER_READ):
+        part = ids[start : start + _ITEMS_PER_READ]
+        of_parts = is_in("part", fact.parts)
+        owners: dict[str, str] = {}
+        for rows in store.rows_by_id(store.views, part, columns=["view_id", "item_id"], condition=of_parts):
+            owners |= {str(row["view_id"]): str(row["item_id"]) for row in rows.to_pylist()}
+        items = set(owners.values())
+        for view_id, facts in read_view_facts(store, part).items():
             if fact.name in facts and facts[fact.name]["version"] == fact.version:
-                items.discard(item_id)
-    return len(items)
+                items.discard(owners.get(view_id, ""))
+        lacking += len(items)
+    return lacking
+
+
+def _scaled(count: int, looked_at: int, total: int) -> int:
+    """Number of all items; an estimate has two digits that count."""
+    if looked_at == total or not count:
+        return count
+    estimate = count * total / looked_at
+    return int(float(f"{estimate:.2g}"))
 
 
 def _items_state(store: Store, kind: FactKind, is_complete: bool) -> FactState:

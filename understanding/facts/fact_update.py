@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+import pyarrow as pa
+
 from firstsight.errors import MediaError
 from firstsight.indexer.facts.stored_items import stored_fact_items
 from firstsight.indexer.facts.view_facts import FACTS_STAGE, facts_failure, stored_facts
@@ -215,11 +217,11 @@ class FactUpdate:
             there = {row["view_id"]: row["item_id"] for row in current}
             fresh = {view_id: facts for view_id, facts in changed.items() if view_id in there}
             items = stored_fact_items(store, rows, self._facts.picture_facts, views | fresh)
-            found = self._facts.columns(items)
+            found = _as_stored(self._facts.columns(items), self._facts.fields)
             differing = [
                 row | columns
                 for row, columns in zip(rows, found, strict=True)
-                if any(row.get(name) != value for name, value in columns.items())
+                if any(_known(row.get(name)) != _known(value) for name, value in columns.items())
             ]
             store.write_items(differing)
             by_item: dict[str, ViewFacts] = {}
@@ -256,3 +258,21 @@ class FactUpdate:
 
 def _is_current(stored: dict[str, StoredFact], fact: PictureFact) -> bool:
     return fact.name in stored and stored[fact.name]["version"] == fact.version
+
+
+def _as_stored(found: Sequence[dict[str, Any]], fields: Sequence[pa.Field[Any]]) -> list[dict[str, Any]]:
+    """Columns of items with the precision that the table has, so that equal values are not written again."""
+    rounded: list[dict[str, Any]] = [{} for _ in found]
+    for column in fields:
+        places = [n for n, columns in enumerate(found) if column.name in columns]
+        values = pa.array([found[n][column.name] for n in places], column.type).to_pylist()
+        for n, value in zip(places, values, strict=True):
+            rounded[n][column.name] = value
+    return rounded
+
+
+def _known(value: Any) -> Any:
+    """A value to compare: a table may return null as a struct of nulls."""
+    if isinstance(value, dict):
+        return {name: part for name, part in value.items() if part is not None} or None
+    return value

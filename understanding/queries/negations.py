@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from firstsight.understanding.queries.affixes import PREFIX, SUFFIX
 from firstsight.understanding.queries.tokens import Token
 from firstsight.understanding.queries.vocabulary import Vocabulary
 
@@ -19,7 +20,7 @@ MAX_LISTED_TERMS: Final = 6
 """Maximum terms after commas in one list."""
 
 _COMMAS: Final = frozenset(",，、،")
-_MINUS: Final = frozenset("-−")
+_OPERATORS: Final = frozenset("-−!")
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ class _Finder:
         opened = self._opener(place)
         if opened is None:
             return self._negation_before(place)
-        terms, end = self._terms(opened, leading=leading)
+        is_prefix = self.tokens[place].folded == PREFIX  # it belongs to one word
+        terms, end = self._terms(opened, leading=leading or is_prefix)
         closer = self.words.negation_closers.match(self.tokens, end)
         return Negation(place, closer.end if closer else end, tuple(terms)) if terms else None
 
@@ -89,7 +91,9 @@ class _Finder:
         """The negation at a place, with the articles that follow it."""
         token = self.tokens[place]
         following = self.tokens[place + 1] if place + 1 < len(self.tokens) else None
-        if token.folded in _MINUS:  # "shoes -nike"
+        if token.folded == PREFIX:
+            return _Opener(place + 1, None)
+        if token.folded in _OPERATORS:  # "shoes -nike"
             is_operator = not token.joined and following is not None and following.joined and following.kind == "word"
             return _Opener(place + 1, None) if is_operator else None
         found = self.words.negations.match(self.tokens, place)
@@ -148,9 +152,9 @@ class _Finder:
         while len(units) <= MAX_TERM_WORDS and self._is_term_word(place, languages, first=place == start):
             if place > start and (self._ends_term(place, languages) or self._opener(place) is not None):
                 break
-            is_modifier = self.words.modifiers.match(self.tokens, place, languages) is not None or (
-                self.colours[place] and self.colours[start]
-            )
+            is_modifier = self.words.modifiers.match(self.tokens, place, languages) is not None
+            if self.colours[place]:  # "not navy blue shoes" avoids the colour, "shoes not red plaid" avoids both words
+                is_modifier |= self.colours[place + 1 : place + 2] == [True] if leading else self.colours[start]
             place = self._unit_end(place)
             units.append(place)
             if first_end is None and not is_modifier:
@@ -195,6 +199,8 @@ class _Finder:
 
     def _negation_before(self, place: int) -> Negation | None:
         """A negation after its term, such as 革以外の: the letters before it up to a space or another slot."""
+        if self.tokens[place].folded == SUFFIX:
+            return self._negation_by_suffix(place)
         found = self.words.negations_after.match(self.tokens, place)
         if found is None:
             return None
@@ -205,6 +211,23 @@ class _Finder:
         if start == place and start > 0 and self._is_term_word(start - 1, None, first=False):
             start -= 1
         return Negation(start, found.end, ((start, place),)) if start < place else None
+
+    def _negation_by_suffix(self, place: int) -> Negation | None:
+        """The negation of "sugar-free", with the substances before it: "gluten and dairy free"."""
+        start = place - 1
+        if start < 0 or not self._is_term_word(start, None, first=True):
+            return None
+        terms = [(start, place)]
+        while (
+            start >= 2
+            and (connector := self.words.connectors.match(self.tokens, start - 1)) is not None
+            and connector.end == start
+            and self.free[start - 2]
+            and self.words.substances.has_word(self.tokens[start - 2].folded)
+        ):
+            start -= 2
+            terms.append((start, start + 1))
+        return Negation(start, place + 1, tuple(reversed(terms)))
 
     def _is_unspaced_word(self, place: int) -> bool:
         token = self.tokens[place]

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from firstsight.understanding.queries.tokens import Token
-from firstsight.understanding.queries.vocabulary import Phrases, Vocabulary
+from firstsight.understanding.queries.vocabulary import FoundPhrase, Phrases, Vocabulary
 
 _DASHES: Final = frozenset("-–—~〜～")
 _MARKS_OF_UNITS: Final = frozenset("\"'″”′’%°xX×")
 _THOUSANDS: Final = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
 _YEARS: Final = range(1900, 2100)
 _MAX_DIGITS: Final = 12
+
+_TOLERANCE: Final = 0.2
+"""Share of a price that "around" allows above and below it."""
 
 _MAX_PRICE_WORDS: Final = 3  # phrases such as "for" and "a price of" before one limit
 
@@ -61,7 +64,9 @@ def find_price_limits(tokens: Sequence[Token], free: Sequence[bool], words: Voca
     finder = _Finder(tokens, words)
     found: list[PriceLimit] = []
     place = 0
-    numbers = iter([n for n, token in enumerate(tokens) if token.kind == "number"])
+    numbers = iter(
+        [n for n, token in enumerate(tokens) if token.kind == "number" or words.number_words.match(tokens, n)]
+    )
     number = next(numbers, None)
     while number is not None and place < len(tokens):
         if number < place:
@@ -92,6 +97,7 @@ class _Finder:
                 or self._limit_before(place, start)
                 or self._range_without_opener(place, start)
                 or self._limit_after(place, start)
+                or self._around(place, start)
             )
             if limit is not None:
                 return limit
@@ -123,11 +129,14 @@ class _Finder:
         if first is None or middle is None:
             return None
         second = self._amount(middle, check_unit=not first.has_currency)
-        if second is None or not (first.has_currency or second.has_currency):
+        if second is None:
+            return None
+        closer = self.words.range_closers.match(self.tokens, second.end)
+        is_price = first.has_currency or second.has_currency or self.words.range_nouns.match(self.tokens, second.end)
+        if not is_price:
             return None
         if not first.has_currency and self._has_label(place):
             return None  # "size 38 to 60 EUR"
-        closer = self.words.range_closers.match(self.tokens, second.end)
         return self._make_range(place, closer.end if closer else second.end, first, second)
 
     @staticmethod
@@ -189,6 +198,26 @@ class _Finder:
             amount.currency or None,
         )
 
+    def _around(self, place: int, start: int) -> PriceLimit | None:
+        """Both limits of "around 50"; after the number, as in 100元左右, only with a currency."""
+        phrase = self.words.around.match(self.tokens, start)
+        amount = self._amount(phrase.end if phrase else start, check_unit=True)
+        if amount is None:
+            return None
+        if phrase is None:
+            closer = self.words.around_after.match(self.tokens, amount.end) if amount.has_currency else None
+            if closer is None:
+                return None
+            return _make_tolerant_limit(place, closer.end, amount)
+        if not amount.has_currency and (
+            self.words.money_only.match(self.tokens, start)
+            or self._is_year(amount)
+            or self._is_other_limit(place, start, amount)
+        ):
+            return None
+        after = self.words.range_closers.match(self.tokens, amount.end)  # 约100元的
+        return _make_tolerant_limit(place, after.end if after else amount.end, amount)
+
     # ---- parts
 
     def _amount(self, place: int, *, check_unit: bool) -> _Amount | None:
@@ -200,6 +229,8 @@ class _Finder:
         start, currency = place, None
         if before := self.words.currencies.match(self.tokens, place):
             place, currency = before.end, before.value
+        if written := self.words.number_words.match(self.tokens, place):
+            return self._written_amount(start, written, currency, check_unit=check_unit)
         if place >= len(self.tokens) or self.tokens[place].kind != "number":
             return None
         number = self.tokens[place]
@@ -216,6 +247,17 @@ class _Finder:
         elif currency is None and (self._is_joined_to_word(place) or (check_unit and self._has_unit(place))):
             return None
         return _Amount(start, place, value, currency, number.folded)
+
+    def _written_amount(
+        self, start: int, written: FoundPhrase, currency: str | None, *, check_unit: bool
+    ) -> _Amount | None:
+        """The amount of a number in words, such as "fifty dollars"."""
+        place = written.end
+        if after := self.words.currencies.match(self.tokens, place):
+            place, currency = after.end, currency or after.value
+        elif currency is None and check_unit and self._has_unit(place):
+            return None
+        return _Amount(start, place, float(written.value), currency, written.value)
 
     def _is_part_of_word(self, place: int) -> bool:
         """Whether a number is the end of a code, such as "P30" or "A-4"."""
@@ -262,6 +304,11 @@ class _Finder:
 
 def _make_limit(start: int, end: int, amount: _Amount, *, is_max: bool) -> PriceLimit:
     low, high = (None, amount.value) if is_max else (amount.value, None)
+    return PriceLimit(start, end, low, high, amount.currency or None)
+
+
+def _make_tolerant_limit(start: int, end: int, amount: _Amount) -> PriceLimit:
+    low, high = (round(amount.value * share, 2) for share in (1 - _TOLERANCE, 1 + _TOLERANCE))
     return PriceLimit(start, end, low, high, amount.currency or None)
 
 

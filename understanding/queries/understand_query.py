@@ -12,10 +12,12 @@ The rules are the same for all languages; their words are in `words/`, one file 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
 from firstsight.understanding.colours.colour_words import ColourMatch, colour_languages, find_colours
+from firstsight.understanding.queries.affixes import split_affixes
 from firstsight.understanding.queries.negations import find_negations
 from firstsight.understanding.queries.price_limits import find_price_limits
 from firstsight.understanding.queries.tokens import Token, split_tokens
@@ -47,8 +49,8 @@ def understand_query(
         return nothing
     tokens = split_tokens(text)
     words = load_vocabulary(languages)
-    protected = _protect(tokens, words)
-    names = _name_colours(tokens, protected, _find_colours(text, tokens, words, languages))
+    tokens, protected = split_affixes(tokens, _protect(tokens, words), words)
+    names = _name_colours(tokens, protected, _find_colours(text, tokens, words, languages), words)
     slots: list[Slot | None] = [None] * len(tokens)
     low, high, currency = None, None, None
     if prices:
@@ -62,14 +64,14 @@ def understand_query(
     minus: list[str] = []
     if negations:
         free = [slot is None for slot in slots]
-        for negation in find_negations(tokens, free, protected, [name is not None for name in names], words):
+        for negation in find_negations(tokens, free, protected, list(map(bool, names)), words):
             _fill(slots, negation.start, negation.end, "minus")
             minus += [text[tokens[start].start : tokens[end - 1].end] for start, end in negation.terms]
     colours: list[str] = []
-    for place, name in enumerate(names):
-        if name is not None and slots[place] is None:
+    for place, of_token in enumerate(names):
+        if of_token and slots[place] is None:
             slots[place] = "colour"
-            colours.append(name)
+            colours += of_token
     if "minus" in slots and not any(slot is None or slot == "colour" for slot in _slots_of_words(tokens, slots)):
         # without a text there is nothing to find: "no sugar" alone looks for that
         return understand_query(text, languages, prices=prices, negations=False) if prices or colours else nothing
@@ -134,10 +136,14 @@ def _languages_of(tokens: Sequence[Token], words: Vocabulary) -> set[str]:
 
 
 def _name_colours(
-    tokens: Sequence[Token], protected: Sequence[int], colours: Sequence[ColourMatch]
-) -> list[str | None]:
-    """The name of the colour that each token belongs to."""
-    names: list[str | None] = [None] * len(tokens)
+    tokens: Sequence[Token], protected: Sequence[int], colours: Sequence[ColourMatch], words: Vocabulary
+) -> list[tuple[str, ...]]:
+    """The names of the colours in each token; "black-and-white" has two.
+
+    A token has none if it has other words too, as "black-eyed" and "gray's".
+    """
+    names: list[tuple[str, ...]] = [()] * len(tokens)
+    uncovered = [token.folded for token in tokens]
     place = 0
     for colour in colours:
         while place < len(tokens) and tokens[place].end <= colour.start:
@@ -146,9 +152,28 @@ def _name_colours(
         while end < len(tokens) and tokens[end].start < colour.end:
             end += 1
         if end > place and not any(protected[place:end]):
-            names[place:end] = [colour.colour] * (end - place)
-        place = end
-    return names
+            for n in range(place, end):
+                names[n] = (*names[n], colour.colour)
+                uncovered[n] = _without_match(tokens[n], uncovered[n], colour)
+        place = max(place, end - 1)  # the next colour may be in the same token
+    return [
+        of_token if all(_joins_colours(part, words) for part in re.findall(r"\w+", rest)) else ()
+        for of_token, rest in zip(names, uncovered, strict=True)
+    ]
+
+
+def _without_match(token: Token, letters: str, colour: ColourMatch) -> str:
+    """The letters of a token with spaces in place of a colour."""
+    if colour.start <= token.start and colour.end >= token.end:
+        return ""
+    if len(letters) != token.end - token.start:  # folding changed the number of letters
+        return ""
+    start, end = max(colour.start - token.start, 0), min(colour.end, token.end) - token.start
+    return letters[:start] + " " * (end - start) + letters[end:]
+
+
+def _joins_colours(part: str, words: Vocabulary) -> bool:
+    return any(phrases.has_word(part) for phrases in (words.connectors, words.shades_before, words.colour_after))
 
 
 def _fill(slots: list[Slot | None], start: int, end: int, slot: Slot) -> None:

@@ -70,6 +70,10 @@ class Phrases:
                 return FoundPhrase(end, phrase)
         return None
 
+    def has_word(self, word: str) -> bool:
+        """Whether a folded word is a whole phrase."""
+        return any(len(phrase.words) == 1 for phrase in self._by_first.get(word, ()))
+
     def match_before(self, tokens: Sequence[Token], place: int) -> bool:
         """Whether a phrase ends right before a place."""
         return any(
@@ -91,10 +95,14 @@ class Vocabulary:
     max_after: Phrases  # "or less" in "50 or less"
     min_after: Phrases  # "or more" in "50 or more"
     since: Phrases  # limits that can also be followed by a year: "from 1990"
-    money_only: Phrases  # limits after a number that has a currency: "50 EUR max"
+    money_only: Phrases  # limits that need a number with a currency: "50 EUR max", "about 50 EUR"
+    around: Phrases  # "around" in "around 50"
+    around_after: Phrases  # after a number with a currency: "100元左右"
+    number_words: Phrases  # "fifty" to its value
     range_openers: Phrases  # "between" in "between 20 and 40"
     range_middles: Phrases  # "and" after an opener
-    range_closers: Phrases  # a word at the end of a range, in Chinese
+    range_closers: Phrases  # a word at the end of a range: "in the 20 to 40 range"
+    range_nouns: Phrases  # those closers that make a range of numbers one of prices
     bare_middles: Phrases  # "to" in "20 to 40 dollars"
     price_words: Phrases  # words before a limit that go with it: "priced under 50"
     currencies: Phrases  # currency to ISO 4217 code, or "" if several have that name
@@ -106,6 +114,9 @@ class Vocabulary:
     negations_after: Phrases  # after the word that is to be avoided, in Japanese
     negation_closers: Phrases  # between the word to avoid and the text, in Chinese
     negation_articles: Phrases  # between a negation and its word: "without any sugar"
+    negation_prefixes: Phrases  # "non" in "non-leather"
+    negation_suffixes: Phrases  # "free" in "sugar-free"
+    substances: Phrases  # words that go with a suffix without a hyphen: "sugar free", "zuckerfrei"
     modifiers: Phrases  # words that go with the next one: "fake" in "not fake leather"
     connectors: Phrases  # "and", "or"
     loose_connectors: Phrases  # those that are dropped between the text and a slot; not "of", which is Dutch for "or"

@@ -19,8 +19,8 @@ from firstsight.media.policy import MediaPolicy
 from firstsight.media.stored_media import open_address
 from firstsight.retrieval.evaluation.robustness.slice_columns import guessed_facts, language_column
 from firstsight.retrieval.results import locate
-from firstsight.storage.facts.fact_columns import has_column_or_fact, value_of
 from firstsight.storage.facts.fact_names import FactNames
+from firstsight.storage.facts.item_values import find_item_value
 from firstsight.storage.product_groups import GROUP_COLUMN
 from firstsight.storage.store import Store
 from firstsight.storage.tables import is_shown_column
@@ -95,18 +95,19 @@ def sample_store(store: Store, count: int, seed: int, policy: MediaPolicy, first
     chosen = heapq.nsmallest(count, views, key=lambda item_id: (item_id not in wanted, _place(item_id, seed)))
     stored = store.item_rows(chosen)
     names = [name for name in store.items.schema.names if is_shown_column(name)]
-    schema = store.items.schema
-    listed = [*guessed_facts(names), *(name for name, _, _ in FactNames(schema).shown())]
-    facts = [name for name in dict.fromkeys(listed) if name not in names and has_column_or_fact(schema, name)]
-    facts = [name for name in facts if name != _LANGUAGE or language_column(names) is None]  # a shop's own comes first
-    names += facts
+    listed = [*guessed_facts(names), *(name for name, _, _ in FactNames(store.items.schema).shown())]
+    if language_column(names) is not None:  # a shop's own comes first
+        listed = [name for name in listed if name != _LANGUAGE]
+    found = [find_item_value(store, name, ()) for name in dict.fromkeys(listed) if name not in names]
+    facts = [value for value in found if value is not None]
+    names += [value.name for value in facts]
     items = []
     for item_id in chosen:
         if item_id in stored:  # else removed since
             row = stored[item_id]
             where = locate(open_address(views[item_id][1], store.uri), row["catalog_dir"])
             columns = {name: value for name, value in row.items() if is_shown_column(name)}
-            columns |= {name: value_of(row, name) for name in facts}
+            columns |= {value.name: value.of_row(row) for value in facts}
             items.append(SampledItem(item_id, product_of(row), _title(row), columns, where))
     return ItemSample(tuple(items), len(views), replace(policy, allow_anywhere=True), store.uri, tuple(names))
 

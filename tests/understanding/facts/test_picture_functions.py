@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from firstsight.errors import MediaError
-from firstsight.indexer.media_loading.facts_while_decoding import open_with_facts
+from firstsight.indexer.media_loading.facts_while_decoding import FunctionKills, open_with_facts, sample_with_facts
 from firstsight.media.decode.picture_decoder import PictureDecoder
 from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.picture_facts import PictureFact
@@ -30,7 +30,10 @@ def functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "def infinite(picture, source): return float('inf')\n"
         "def long(picture, source): return 'x' * 70_000\n"
         "def paints(picture, source): picture.paste((0, 0, 0), (0, 0, *picture.size))\n"
-        "def ends(picture, source): os._exit(3)\n",
+        "def ends(picture, source): os._exit(3)\n"
+        "def hangs(picture, source):\n"
+        "    import time\n"
+        "    time.sleep(600)\n",
         encoding="utf-8",
     )
     monkeypatch.syspath_prepend(tmp_path)
@@ -95,6 +98,43 @@ def test_a_function_that_ends_the_child_costs_its_facts_and_not_the_picture(func
         assert "ended its decoder" in found.errors["ends"]
         with pytest.raises(MediaError, match="broken or truncated"):
             open_with_facts(decoder, data[:200], [fact("ends")], 100)
+
+
+def test_a_function_that_hangs_costs_only_its_own_fact(functions: Path) -> None:
+    data = jpeg(functions / "a.jpg", (300, 200))
+    with PictureDecoder(workers=1, timeout_s=2.0) as decoder:
+        picture, found = open_with_facts(decoder, data, [fact("hangs"), fact("sizes")], 100)
+    assert min(picture.size) >= 100
+    assert found is not None
+    assert set(found.values) == {"sizes"}
+    assert "was not decoded within" in found.errors["hangs"]
+
+
+def test_a_function_that_ends_three_children_does_not_run_any_more(
+    functions: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = jpeg(functions / "a.jpg", (300, 200))
+    kills = FunctionKills()
+    with PictureDecoder(workers=1) as decoder:
+        results = [open_with_facts(decoder, data, [fact("ends"), fact("sizes")], 100, kills)[1] for _ in range(4)]
+    assert all(found is not None and "sizes" in found.values for found in results)
+    assert [found is not None and "ends" in found.errors for found in results] == [True, True, True, False]
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "the fact ends is not computed any more in this run: its function functions_of_a_test:ends ended or hung its "
+        "decoder 3 times"
+    )
+
+
+def test_in_a_video_only_the_function_that_ends_the_child_fails(functions: Path) -> None:
+    with VideoSampler(workers=1) as sampler:
+        frames = sample_with_facts(
+            lambda facts: sampler.frames_at(CLIP, [0.2, 0.6], min_side=100, facts=facts), [fact("ends"), fact("sizes")]
+        )
+    for frame in frames:
+        assert frame.facts is not None
+        assert set(frame.facts.values) == {"sizes"}
+        assert "ended its decoder" in frame.facts.errors["ends"]
 
 
 def test_functions_run_on_the_frames_that_are_chosen(functions: Path) -> None:

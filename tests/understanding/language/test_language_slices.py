@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from firstsight.recommend.evaluation.exposure import read_item_groups
 from firstsight.recommend.items import ItemSpace
 from firstsight.retrieval.evaluation.robustness.sampled_items import sample_store
 from firstsight.retrieval.evaluation.robustness.slice_columns import choose_columns
-from firstsight.storage.facts.fact_columns import add_fact_columns, column_or_fact, value_of
+from firstsight.storage.facts.fact_columns import add_fact_columns
+from firstsight.storage.facts.item_values import find_item_value
 from firstsight.storage.store import Store
 from firstsight.understanding.language.language_facts import LanguageFacts
 
@@ -41,18 +43,15 @@ def store(tmp_path_factory: pytest.TempPathFactory, starter: Encoder) -> Store:
     return Store.open(folder / "db")
 
 
-def test_the_column_of_the_catalogue_comes_before_the_fact() -> None:
-    assert column_or_fact(["fact_language", "language"], "language") == "language"
-    assert column_or_fact(["fact_language"], "language") == "fact_language"
-    assert column_or_fact(["locale"], "language") is None
-    assert column_or_fact(["category", "fact_tag_category"], "category") == "category"
-    assert column_or_fact(["category", "fact_tag_category"], "tags.category") == "fact_tag_category"
-    assert column_or_fact(["fact_tag_category"], "category") == "fact_tag_category"
-    assert column_or_fact(["colour", "fact_colour"], "facts.colour") == "fact_colour"
-    quality = {"fact_quality": {"problems": "blurred"}}
-    assert (column_or_fact(quality, "quality.problems"), value_of(quality, "quality.problems")) == (
-        *("fact_quality", "blurred"),
-    )
+def test_the_column_of_the_catalogue_comes_before_the_fact(store: Store) -> None:
+    def column(name: str, own: Sequence[str] = ()) -> str | None:
+        found = find_item_value(store, name, own)
+        return None if found is None else found.column
+
+    assert column("title", ["title"]) == "title"
+    assert column("language") == column("facts.Language") == "fact_language"
+    assert column("locale") is None
+    assert column("category") == column("tags.category") == "fact_tag_category"
 
 
 def test_robustness_has_slices_by_the_fact(store: Store) -> None:

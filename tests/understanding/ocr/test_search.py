@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import firstsight
+from firstsight.retrieval.page_selection import PICTURE_TEXT_RELEVANCE
 from firstsight.retrieval.ranking import full_text
 from firstsight.retrieval.ranking.full_text import search_by_words, split_query_words
 from firstsight.storage.store import Store
@@ -78,6 +79,22 @@ def test_without_a_limit_the_picture_would_come_first(db: firstsight.Database, m
 def test_words_in_pictures_do_not_make_an_item_have_every_word(db: firstsight.Database) -> None:
     store = Store.open(db.uri)
     assert {item_id for item_id, _ in words(store, "Nordlund parka", every=True)} == {"a"}
+
+
+def test_every_word_in_pictures_is_relevant_but_less_than_in_a_title(db: firstsight.Database) -> None:
+    kept = db.search("Nordlund parka", k=60, min_relevance=0.5, mode="words")
+    assert (kept[0].item_id, kept[0].relevance) == ("a", 1.0)
+    relevance = {result.item_id: result.relevance for result in kept}
+    assert relevance["c"] == PICTURE_TEXT_RELEVANCE < 1
+    assert list(relevance).index("c") > list(relevance).index("a")
+
+
+@pytest.mark.parametrize("mode", ["words", "hybrid"])
+def test_a_threshold_keeps_items_by_words_of_title_and_pictures_together(db: firstsight.Database, mode: str) -> None:
+    how: dict[str, Any] = {"mode": mode, "k": 60, "understand": False}
+    assert {result.item_id for result in db.search("green festival", **how) if result.relevance >= 0.6} >= {"c"}
+    kept = [result.item_id for result in db.search("midsummer unknownword", min_relevance=0.6, **how)]
+    assert "c" not in kept
 
 
 def test_titles_score_as_in_a_database_without_text_in_pictures(db: firstsight.Database) -> None:

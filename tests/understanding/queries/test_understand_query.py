@@ -54,6 +54,12 @@ def test_queries_written_before_the_rules_have_their_slots() -> None:
         ("台灯 50到100元之间", 50, 100),
         ("ランプ 3,000円〜5,000円", 3000, 5000),
         ("lampa do 100 zł", None, 100),
+        ("lamp no more than 40", None, 40),
+        ("lamp under fifty dollars", None, 50),
+        ("lamp in the 20 to 40 range", 20, 40),
+        ("lamp around $50", 40, 60),
+        ("Lampe ca. 50 Euro", 40, 60),
+        ("约100元的灯", 80, 120),
     ],
 )
 def test_price_limits(query: str, low: float | None, high: float | None) -> None:
@@ -78,6 +84,8 @@ def test_price_limits(query: str, low: float | None, high: float | None) -> None
         "Hantel bis 10 kg",
         "jouet moins de 3 ans",
         "童鞋 3岁以下",
+        "book about 80 trees",
+        "screws around 50 mm",
         "monitor over 20 under 10",  # limits that contradict each other
     ],
 )
@@ -96,6 +104,10 @@ def test_sizes_ages_and_names_are_no_prices(query: str) -> None:
         "no show socks",
         "not your mother's shampoo",
         "Grüner Tee",
+        "black-eyed peas",
+        "non-stick pan",
+        "hands-free headset",
+        "buy one get one free",
         "vin rouge bio",
         "緑茶",
         "白噪音机",
@@ -108,6 +120,32 @@ def test_names_that_hold_a_word_of_a_rule_stay_whole(query: str) -> None:
 def test_a_name_is_a_name_only_with_the_words_that_make_it() -> None:
     assert slots("red wine vinegar")[:2] == ("red wine vinegar", [])
     assert slots("red wine glasses")[:2] == ("wine glasses", ["red"])
+
+
+@pytest.mark.parametrize(
+    ("query", "text", "minus"),
+    [
+        ("sugar free gum", "gum", ["sugar"]),
+        ("talc-free powder", "powder", ["talc"]),
+        ("gluten and dairy free cookies", "cookies", ["gluten", "dairy"]),
+        ("alkoholfreies Bier", "Bier", ["alkohol"]),
+        ("suikervrije thee", "thee", ["suiker"]),
+        ("non-leather belt for men", "belt for men", ["leather"]),
+    ],
+)
+def test_words_with_a_negating_prefix_or_suffix(query: str, text: str, minus: list[str]) -> None:
+    assert slots(query)[::2][:2] == (text, minus)
+
+
+def test_a_colour_after_a_negation_is_avoided() -> None:
+    assert slots("not red shoes")[:3] == ("shoes", [], ["red"])
+    assert slots("no navy blue or black shoes")[:3] == ("shoes", [], ["navy blue", "black"])
+    assert slots("any colour but pink mug")[:3] == ("mug", [], ["pink"])
+
+
+def test_a_word_with_hyphens_can_have_two_colours() -> None:
+    assert slots("black-and-white rug")[:2] == ("rug", ["black", "white"])
+    assert slots("schwarz-weißes Kissen")[:2] == ("Kissen", ["black", "white"])
 
 
 def test_words_to_avoid_end_where_something_else_begins() -> None:
@@ -150,7 +188,8 @@ def test_only_words_of_the_named_languages_count() -> None:
 
 
 SHOPPER_WORDS = """
-red blau not ohne sans under bis 50 20 between and zwischen und , - $ € kg size cheap dress shoes for in no 以下 円
+red blau black-and-white sugar free zuckerfrei non-leather around fifty
+not ohne sans under bis 50 20 between and zwischen und , - $ € kg size cheap dress shoes for in no 以下 円
 元 不要 的 أقل من بدون white noise over ,- 1.299,00 k + (x) nike or
 """
 WORDS = st.sampled_from(SHOPPER_WORDS.split())

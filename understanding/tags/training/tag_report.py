@@ -18,8 +18,8 @@ from firstsight.heads.array_types import Floats
 from firstsight.heads.curves import Reliability, reliability
 from firstsight.heads.slices import SliceRate, slice_rates
 from firstsight.records import Record
-from firstsight.storage.facts.fact_columns import TAG_PREFIX, column_or_fact, has_column_or_fact, value_of
-from firstsight.storage.facts.fact_names import FactNames
+from firstsight.storage.facts.fact_columns import TAG_PREFIX
+from firstsight.storage.facts.item_values import ItemValue, find_item_value, known_values
 from firstsight.storage.store import Store
 from firstsight.understanding.tags.labels.label_table import read_given_tags
 from firstsight.understanding.tags.labels.taxonomy import LEVELS
@@ -124,7 +124,7 @@ def report_tag(
 
 
 def _report(
-    store: Store, model: TagModel, rows: list[int], labels: Mapping[str, tuple[str, ...]], columns: Sequence[str]
+    store: Store, model: TagModel, rows: list[int], labels: Mapping[str, tuple[str, ...]], columns: Sequence[ItemValue]
 ) -> TagReport:
     ids = [model.seen[n] for n in rows]
     own = [labels[item_id] for item_id in ids]
@@ -144,9 +144,9 @@ def _report(
         calibration = reliability(np.clip(p[:, 0], 0, 1), np.array(right, dtype=np.int8))
         suspects = _suspects(ids, own, best, p)
     values = _value_figures(own, best, answers, model.multi)
-    sources = [column_or_fact(store.items.schema.names, name) or name for name in columns]
-    stored = store.column_values(ids, sources) if columns else {}
-    slices = slice_rates(wrong, None, {name: [value_of(stored[item_id], name) for item_id in ids] for name in columns})
+    stored = store.column_values(ids, [value.column for value in columns]) if columns else {}
+    of_column = {value.name: [value.of_row(stored[item_id]) for item_id in ids] for value in columns}
+    slices = slice_rates(wrong, None, of_column)
     pairs = Counter(
         (label[0], answer[0])
         for label, answer, hit in zip(own, best, right, strict=True)
@@ -194,18 +194,16 @@ def _labels_now(store: Store, model: TagModel) -> dict[str, tuple[str, ...]]:
     return {item_id: values for item_id, values in labels.items() if values or model.multi}
 
 
-def _slice_columns(store: Store, columns: Sequence[str] | None) -> list[str]:
-    schema = store.items.schema
-    if columns is None:
-        return [name for name in DEFAULT_SLICES if has_column_or_fact(schema, name)]
-    for name in columns:
-        if not has_column_or_fact(schema, name):
-            facts = ", ".join(fact for fact, _, _ in FactNames(schema).shown()) or "none"
-            raise TagError(
-                f"the catalogue has no column {name!r}; its columns are {', '.join(store.filter_kinds())}; the facts "
-                f"are {facts}"
-            )
-    return list(columns)
+def _slice_columns(store: Store, columns: Sequence[str] | None) -> list[ItemValue]:
+    known = list(store.filter_kinds())
+    found = []
+    for name in DEFAULT_SLICES if columns is None else columns:
+        value = find_item_value(store, name, known)
+        if value is not None:
+            found.append(value)
+        elif columns is not None:
+            raise TagError(f"the catalogue has no column {name!r}; its columns are {known_values(store, known)}")
+    return found
 
 
 def _value_figures(
