@@ -28,6 +28,7 @@ from firstsight.heads.cluster_bootstrap import draw_clusters
 from firstsight.heads.fitting import Recipe, TrainingSet, cross_validated_logits, make_folds
 from firstsight.heads.methods.view_methods import PolicyPrompts, fit_method
 from firstsight.records import Record
+from firstsight.threads import single_threaded_blas
 
 DRAWS = 2_000
 """Bootstrap draws."""
@@ -76,6 +77,7 @@ class Augmentation(Record):
     by_change: Mapping[str, tuple[float, float]]  # change -> recall without and with copies
 
 
+@single_threaded_blas()
 def fit_with_copies(
     data: TrainingSet,
     copies: Copies,

@@ -23,6 +23,7 @@ from firstsight.heads.methods.class_fit import METHODS
 from firstsight.heads.methods.view_methods import PolicyPrompts, fit_method
 from firstsight.heads.thresholds import Threshold, choose_threshold
 from firstsight.records import Record
+from firstsight.threads import single_threaded_blas
 
 HELD_OUT_POSITIVES = 40
 """Minimum number of groups of each class to hold out two fifths of the groups."""
@@ -77,6 +78,7 @@ class CalibratedFit:
     figures: Mapping[str, Any]  # plain JSON values
 
 
+@single_threaded_blas()
 def fit_and_calibrate(
     data: TrainingSet, means: Mapping[str, Vector], prompts: PolicyPrompts | None, settings: TrainSettings
 ) -> CalibratedFit:

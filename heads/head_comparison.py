@@ -156,7 +156,7 @@ def compare_first(
         )
         low, high = (float(end) for end in np.quantile(gains, [1 - confidence, confidence]))
         promote = after >= before
-        needed = f"between {low:+.4f} and {high:+.4f} with {confidence:.0%} confidence each; it must not be below 0"
+        needed = f"{2 * confidence - 1:.0%} interval {low:+.4f} to {high:+.4f}; 0 or more is needed"
     baseline = "the prompts" if against == "prompts" else "the share of positives"
     reason = (
         f"{'promoted' if promote else 'not promoted'}: average precision of {baseline} {before:.4f}, of the head "

@@ -11,6 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from firstsight.errors import SafetyError
 from firstsight.heads.array_types import Floats, Indices
+from firstsight.threads import single_threaded_blas
 
 FOLDS = 5
 
@@ -61,6 +62,7 @@ def find_suspects(
     return suspects
 
 
+@single_threaded_blas()
 def out_of_fold(
     vectors: ArrayLike,
     labels: ArrayLike,

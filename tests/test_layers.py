@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 # Each layer imports the layers above it in this list; packages of one layer do not import each other.
 LAYERS = [
     {"errors", "config", "public_names"},
-    {"extras", "keywords"},
+    {"extras", "keywords", "threads"},
     {"records"},
     {"vectors"},
     {"storage", "media"},

@@ -67,8 +67,8 @@ class TrainFlags:
         panels.training(
             "--method",
             metavar="METHOD",
-            help="Method: auto (by cross-validation), linear, prompt-offset, tip-adapter or coop (learned prompts; "
-            "seconds to minutes a head).",
+            help="Method: auto (linear, prompt-offset or tip-adapter, by cross-validation), one of these, or coop "
+            "(learned prompts; seconds to minutes a head).",
         ),
     ] = "auto"
 

@@ -82,7 +82,7 @@ def train(
         panels.training(
             "--method",
             metavar="NAME",
-            help="Method: auto (by cross-validation), linear, prompt-offset, tip-adapter or coop.",
+            help="Method: auto (linear, prompt-offset or tip-adapter, by cross-validation), one of these, or coop.",
         ),
     ] = "auto",
     precision: Annotated[

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import SafetyError, StoreError
@@ -17,9 +16,10 @@ from firstsight.heads.methods.class_scores import ClassScores
 from firstsight.heads.methods.class_shots import ClassShots, make_class_folds
 from firstsight.heads.methods.learned_context import ContextRecipe, ContextSettings
 from firstsight.heads.methods.linear_fit import C_GRID, PROMPT_SCALES, LinearRecipe, prompt_logits
-from firstsight.heads.methods.temperature import fit_temperature, probabilities, row_losses
+from firstsight.heads.methods.temperature import calibrate_temperature, fit_temperature, probabilities, row_losses
 from firstsight.heads.methods.text_tower import TextTower
 from firstsight.heads.methods.tip_adapter import ALPHAS, SHARPNESSES, TipAdapterRecipe
+from firstsight.threads import single_threaded_blas
 
 __all__ = ["METHODS", "ClassFit", "ClassShots", "fit_classes"]
 
@@ -144,8 +144,7 @@ def fit_classes(
     if texts is not None and len(texts) != len(shots.classes):
         raise SafetyError(f"texts has {len(texts)} entries for {len(shots.classes)} classes; give one for each class")
     recipes = _recipes(shots, method, text_tower, texts, context or ContextSettings(), seed)
-    # products of small matrices take thirty times as long on several threads, which wait for each other
-    with threadpool_limits(1, user_api="blas"):
+    with single_threaded_blas():
         return _fit(shots, method, recipes, seed)
 
 
@@ -242,7 +241,8 @@ def _try_settings(shots: ClassShots, folds: Sequence[Indices], method: str, reci
         if best is None or _mean(losses, shots) < _mean(best.losses, shots):
             best = _Tried(method, recipe, logits, temperature, losses)
     assert best is not None
-    return best
+    labels, weights = shots.labels[usable], shots.weights[usable]
+    return replace(best, temperature=calibrate_temperature(best.logits[usable], labels, weights))
 
 
 def _choose(tried: Sequence[_Tried], shots: ClassShots, folds: int) -> tuple[_Tried, str]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
@@ -17,6 +16,7 @@ from firstsight.recommend.events.interactions import Interactions
 from firstsight.recommend.models.blend_scoring import BlendSettings, blend_scores, max_cosines
 from firstsight.recommend.models.cold_factors import FactorMapping, add_cold_factors
 from firstsight.recommend.models.collaborative import fit_factors
+from firstsight.threads import single_threaded_blas
 
 K = 20
 ALPHAS = (1.0, 10.0)
@@ -68,7 +68,7 @@ class SettingsTrial:
         """
         self._chance.append(min(1.0, K / len(split.candidates)))
         self._users += len(split.users)
-        with threadpool_limits(1, "blas"):  # for many small products, threads wait longer than they work
+        with single_threaded_blas():  # for many small products, threads wait longer than they work
             for settings, recalls in _score_settings(split, content).items():
                 of_log = np.full(len(split.train.user_ids), np.nan)
                 of_log[split.users] = recalls

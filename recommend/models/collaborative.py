@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from threadpoolctl import threadpool_limits
 
 from firstsight.errors import QueryError
 from firstsight.extras import requires
 from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import Places
+from firstsight.threads import single_threaded_blas
 
 FACTORS = 64
 ITERATIONS = 15
@@ -88,7 +88,7 @@ def fit_factors(
     warm = train.popularity() > 0
     users = np.unique(train.users)
     width = max(4, min(factors, int(warm.sum()) // 2, len(users) // 2))
-    with threadpool_limits(1, "blas"):  # implicit has its own threads, and warns about those of BLAS
+    with single_threaded_blas():  # implicit has its own threads, and warns about those of BLAS
         model = AlternatingLeastSquares(
             factors=width, regularization=REGULARIZATION, alpha=alpha, iterations=iterations, random_state=seed
         )

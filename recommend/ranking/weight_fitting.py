@@ -7,7 +7,6 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from firstsight.errors import QueryError
 from firstsight.recommend.evaluation.protocols import item_cold
@@ -20,6 +19,7 @@ from firstsight.recommend.ranking.ranking_weights import COLD_PRIOR, RankingWeig
 from firstsight.recommend.ranking.terms import EVENT_TERMS, ScoreTerms, TermModels
 from firstsight.recommend.ranking.unfitted_ranking import cold_prior
 from firstsight.recommend.recommender import NextItem
+from firstsight.threads import single_threaded_blas
 
 NEAREST_ALTERNATIVES = 100
 """Number of alternatives of each choice that a rough ranking puts first; they decide most."""
@@ -145,7 +145,7 @@ class WeightFit:
         terms = self._terms[kept]
         both = np.concatenate([terms, terms * self._shares[kept, None, None]], axis=2)
         choices = Choices(both, np.zeros(len(kept), dtype=np.int64), self._log_weights[kept])
-        with threadpool_limits(1, "blas"):
+        with single_threaded_blas():
             fitted = fit_conditional_logit(choices)
         width = len(self._names)
         weights = {name: TermWeight(float(fitted[k]), float(fitted[width + k])) for k, name in enumerate(self._names)}

@@ -175,7 +175,7 @@ def train_head(
         comparison = compare_heads(policy, champion, data, fitted.held_out)
     else:
         zero_shot = champion
-        if zero_shot is None and direction is not None:
+        if direction is not None:  # the prompts in force; those of a stored head may be older
             zero_shot = zero_shot_head(policy, direction, sample, fingerprint)
         comparison = compare_first_head(policy, zero_shot, data, fitted.held_out)
     return TrainedHead(head, fitted.held_out, data.unit_ids, comparison, augmentation)

@@ -19,8 +19,9 @@ from firstsight.safety.audit.audit_log import AuditLog
 from firstsight.safety.policy import policy_heads
 from firstsight.safety.policy.policies import Policies
 from firstsight.safety.policy.policy_heads import HeadShelf, HeadStack
+from firstsight.safety.training import training_run
 from firstsight.safety.training.head_training import TrainedHead, train
-from firstsight.safety.training.training_run import train_from_labels
+from firstsight.safety.training.training_run import retrain, train_from_labels
 from firstsight.storage.tables import HEAD_PARTS
 from tests.safety.conftest import Catalogue
 from tests.safety.training.test_training import average_precision, labels_of
@@ -113,3 +114,26 @@ def test_a_head_from_random_labels_is_stored_and_not_used_unless_forced(
     forced = train_from_labels(catalogue.store, rows, policies, force=True)
     assert forced.heads[0].promoted
     assert forced.verdicts[0].endswith("; promoted all the same, as requested")
+
+
+def test_a_head_from_few_labels_does_not_replace_perfect_prompts(
+    catalogue: Catalogue, policies: Policies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directions = {"weapons": catalogue.weapon}
+    monkeypatch.setattr(training_run, "load_prompt_directions", lambda *_: directions)
+    # each of these positives shows the weapon in one of six views, and four labels are too few to find it
+    ids = [*list(catalogue.bad)[:4], *[one for one in catalogue.ids if one not in catalogue.bad][:12]]
+    rows = [{"item_id": one, "policy": "weapons", "label": int(one in catalogue.bad)} for one in ids]
+    settings = TrainSettings(method="linear")
+    first = train_from_labels(catalogue.store, rows, policies, settings=settings)
+    again = retrain(catalogue.store, AuditLog.of(catalogue.store.uri), policies, rows, settings=settings)
+    for report in (first, again):
+        (head,), (verdict,), (made,) = report.heads, report.verdicts, report.trained
+        assert not head.promoted
+        assert made.comparison is not None
+        assert (made.comparison.against, made.comparison.champion_ap) == ("prompts", 1.0)
+        assert made.comparison.low < 0 <= made.comparison.high
+        assert verdict.startswith("not promoted: average precision of the prompts 1.0000, of the head 0.")
+        assert ", 90% interval -0." in verdict
+        assert verdict.endswith("; 0 or more is needed")
+    assert not HeadShelf(catalogue.store).promoted()

@@ -36,7 +36,7 @@ from firstsight.understanding.tags.training.tag_answers import (
     compare_with_champion,
 )
 from firstsight.understanding.tags.training.tag_shots import TagShots
-from firstsight.understanding.tags.training.version_comparison import TagComparison, class_accuracy
+from firstsight.understanding.tags.training.version_comparison import UNMEASURED, TagComparison, class_accuracy
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,8 @@ def train_tag(
         cuts = (choose_tree_cut(shots.tree, masses, shots.own, settings.precision),)
     answers = answered_values(shots.tree, masses, shots.multi)
     right, classes, _ = answer_outcomes(shots, answers)
-    comparison = compare_with_champion(shots, answers, champion)
+    measured = any(one.figures["calibrated"] for one in scorer.fits.values())
+    comparison = compare_with_champion(shots, answers, champion) if measured else UNMEASURED
     figures = {
         "items": len(shots.items.item_ids),
         "methods": list(describe_methods(scorer)),

@@ -11,6 +11,7 @@ Introduction to the Bootstrap", 1993, chapter 16).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,6 +39,13 @@ class TagComparison(Record):
     items: int
     use: bool
     reason: str  # the rule, applied: one sentence
+
+
+UNMEASURED: Final = TagComparison(
+    *("nothing", math.nan, math.nan, math.nan, math.nan, math.nan, CONFIDENCE, 0, False),
+    "not in use: every value has labels of one product only, so nothing could be measured; label more items",
+)
+"""Of a version whose labels cannot be split."""
 
 
 def class_accuracy(right: NDArray[np.bool_], classes: Indices, weights: Floats | None = None) -> float:
@@ -94,6 +102,6 @@ def compare_answers(
     needed = f"above 0 with {CONFIDENCE:.0%} confidence is needed" if must_gain else "0 or more is needed"
     reason = (
         f"{outcome}: mean accuracy of the values {new:.3f}, of {compared_with} {old:.3f}; difference {gain:+.3f} "
-        f"({low:+.3f} to {high:+.3f} with {CONFIDENCE:.0%} confidence), {needed}"
+        f"({2 * CONFIDENCE - 1:.0%} interval {low:+.3f} to {high:+.3f}); {needed}"
     )
     return TagComparison(compared_with, old, new, gain, float(low), float(high), CONFIDENCE, len(classes), use, reason)
