@@ -1,4 +1,4 @@
-"""The Python blocks of docs/python.md and docs/export.md and the encoder object of docs/encoders.md run as written."""
+"""Python blocks of docs pages run as written: python, understanding, export, and the encoder object of encoders."""
 
 from __future__ import annotations
 
@@ -39,6 +39,16 @@ def test_the_python_page_runs(
     ]
     db = firstsight.open("shop-db")
     assert (db.count(), db.get("b2").columns["price"], db.get("c3").title) == (3, 17.0, "Blue mug")
+
+
+def test_the_page_on_facts_runs(
+    tmp_path: Path, sample_db: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop-db").symlink_to(sample_db)
+    for block in blocks("understanding.md"):
+        exec(compile(block, "docs/understanding.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("[('#")
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ def get(
         return
     values = {name: value for name, value in item.to_row().items() if name not in _OTHER_FIELDS}
     facts = item.facts if output.csv else fact_cells(database.facts.explain(item_id))
-    own = values.keys() | item.columns.keys()
+    own = {*values, *item.columns}
     values |= {name if name not in own else f"facts.{name}": value for name, value in facts.items()}
     values |= dict(item.columns)
     chosen = output.choose(values)
