@@ -23,6 +23,7 @@ from firstsight.retrieval.ranking.fetch_batching import FetchGenerator
 from firstsight.retrieval.ranking.readings import Candidate, CandidateRanking
 from firstsight.retrieval.rerank.reranker import CANDIDATES, Reranker
 from firstsight.storage.product_groups import GROUP_COLUMN
+from firstsight.storage.tables import PICTURE_PARTS
 
 DIVERSITY_POOL = 200
 """Number of items that diversity reorders, the same for every page. Later items keep their order."""
@@ -76,7 +77,7 @@ def select_page(
             candidates = [*reranked, *candidates[CANDIDATES:]]
         if wish:
             first = candidates[:COLOUR_CANDIDATES]
-            near_best = query.resolved_mode == "hybrid"
+            near_best = query.part not in PICTURE_PARTS
             coloured = coloured or boost_colours(
                 ranker.store, first, wish.colours, query.colour_weight, near_best=near_best
             )

@@ -5,12 +5,13 @@ The boost is `weight * match * gate`, added to the ranking score in standard dev
     match   share of the query's colours in the item, 0 to 1; of n colours, each counts up to 1 / n, so that
             "black and white" prefers items with both
     gate    0 for an item at the mean of the candidates or below, 1 from `GATE_FULL` standard deviations above it, so
-            that colour orders the items that fit the other words, and lifts no others. In mode hybrid, where words make
-            clear which items fit best, also 0 for an item `NEAR_NONE` standard deviations or more below the best
+            that colour orders the items that fit the other words, and lifts no others. Where titles
+            are compared too and make clear which items fit best, also 0 for an item `NEAR_NONE` standard deviations or more below the best
             `BEST` items, and 1 up to `NEAR_FULL` below them: red hats do not come before green shoes
 
-The query vector is that of the text without its colour words, with a share of that of the whole text: the colour words
-in a text vector also find other categories in that colour, and the boost weighs the colour anyway.
+Where only pictures are compared (`part` image or frame), the query vector is that of the text without its colour words,
+with a share of that of the whole text: the colour words in a text vector also find other categories in that colour, and
+the boost weighs the colour anyway.
 
 The colours of items are in the column `fact_colours`. Items without colours keep their score.
 """
@@ -28,6 +29,7 @@ from firstsight.retrieval.query import Query
 from firstsight.retrieval.ranking.readings import Candidate
 from firstsight.retrieval.ranking.standard_scores import standardised
 from firstsight.storage.store import Store
+from firstsight.storage.tables import PICTURE_PARTS
 from firstsight.understanding.colours.colour_facts import COLOURS_COLUMN
 from firstsight.understanding.queries.understand_query import understand_query
 
@@ -40,8 +42,8 @@ GATE_FULL: Final = 1.0
 BEST: Final = 3
 """Number of items whose mean score stands for the best: a single one may be an exact match."""
 
-NEAR_FULL: Final = 0.75
-NEAR_NONE: Final = 1.5
+NEAR_FULL: Final = 0.5
+NEAR_NONE: Final = 1.25
 
 WHOLE_TEXT_SHARE: Final = 0.25
 """Share of the whole text in the query vector. With 0.5 and 1, fewer results have the category of the query; with 0,
@@ -53,7 +55,7 @@ class ColourWish:
     """Colours that a query asks for."""
 
     colours: tuple[str, ...]  # named colours, at least one
-    text: str | None  # the query's text without its colour words; None if nothing is left
+    text: str | None  # text without colour words that the query vector is made of, too; None for the whole text alone
 
 
 def find_colour_wish(store: Store, query: Query) -> ColourWish | None:
@@ -63,7 +65,9 @@ def find_colour_wish(store: Store, query: Query) -> ColourWish | None:
     if query.text is None or query.text_weight == 0 or COLOURS_COLUMN not in store.items.schema.names:
         return None
     understood = understand_query(query.text, prices=False)
-    return ColourWish(understood.colours, understood.text or None) if understood.colours else None
+    if not understood.colours:
+        return None
+    return ColourWish(understood.colours, (understood.text or None) if query.part in PICTURE_PARTS else None)
 
 
 def boost_colours(
@@ -76,7 +80,7 @@ def boost_colours(
     Args:
         colours: named colours, at least one.
         weight: largest boost, in standard deviations of the candidates' ranking scores.
-        near_best: only items that score nearly as well as the best ones get a boost, as in mode hybrid.
+        near_best: only items that score nearly as well as the best ones get a boost.
     """
     scores = standardised([candidate.value for candidate in candidates])
     matches = _colour_matches(store, [candidate.item_id for candidate in candidates], colours)

@@ -86,7 +86,11 @@ def test_the_named_commands_exist() -> None:
 
 def test_all_shelves_of_models_are_looked_at() -> None:
     folder = Path(firstsight.__file__).parents[1]
-    sources = {path for name in ("heads", "recommend", "retrieval", "safety") for path in (folder / name).rglob("*.py")}
+    sources = {
+        path
+        for name in ("heads", "recommend", "retrieval", "safety", "understanding")
+        for path in (folder / name).rglob("*.py")
+    }
     shelves = {path for path in sources if re.search(r"^SHELF_SPEC\b", path.read_text(), re.MULTILINE)}
     assert shelves == {Path(import_module(module).__file__ or "").resolve() for _, module, _ in _SHELVES}
     assert {table for table, _, _ in _SHELVES} == COMMANDS.keys()

@@ -102,7 +102,7 @@ def test_pictures_that_are_gone_are_one_sentence(tmp_path: Path, policies: Polic
     database.index(tmp_path / "c.csv")
     labels = [{"item_id": f"i{n}", "policy": "music", "label": int(n < 2)} for n in range(4)]
     safety = database.safety.with_policies(policies)
-    safety.train(labels)
+    safety.train(labels, force=True)
     shutil.rmtree(tmp_path / "pictures")
     with pytest.raises(SafetyError, match="no picture of a labelled unit can be opened"):
         safety.heads.robustness(labels, corruptions=["mirror"])

@@ -56,7 +56,7 @@ def test_figures_are_shares_relative_to_intact_pictures(report: firstsight.Robus
 
 def test_slices_name_their_size_and_small_ones_are_left_out(report: firstsight.RobustnessReport) -> None:
     slices = [one for one in report if one.column is not None]
-    assert {one.column for one in slices} <= {"category", "color"}
+    assert {one.column for one in slices} <= {"category", "color", "language"}
     assert slices
     assert min(one.products for one in slices) == report.smallest_slice
     assert all(one.products >= 2 for one in slices)

@@ -9,11 +9,12 @@ from functools import cached_property
 import numpy as np
 
 from firstsight.heads.array_types import Floats, Indices
+from firstsight.records import Record
 from firstsight.understanding.tags.labels.taxonomy import LEVELS, make_tree_names
 
 
 @dataclass(frozen=True)
-class TagTree:
+class TagTree(Record):
     """Values of a tag, a parent before its children."""
 
     names: tuple[str, ...]  # whole paths, such as "Clothing > Shirts"
