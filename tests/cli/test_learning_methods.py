@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import firstsight
-from firstsight.heads.methods import class_fit
+from firstsight.heads.methods import class_fit, view_methods
 from firstsight.heads.methods.learned_context import ContextSettings
 from tests.cli.calling import Run, parse_json_lines
 
+PAGE = Path(__file__).parents[2] / "docs" / "prompt-learning.md"
 KINDS = {
     "fruit": ("lemon", "bananas", "grapes"),
     "shoes": ("sneakers-red", "sneakers-sky", "flip-flops"),
@@ -65,3 +67,15 @@ def test_a_head_of_few_labels_that_share_nothing_is_stored_and_the_prompts_stay_
     assert "to use it all the same: firstsight safety heads --promote 1" in err
     (listed,) = parse_json_lines(own("safety", "heads")[1])
     assert (listed["version"], listed["promoted"]) == (1, False)
+
+
+def test_the_commands_of_the_page_on_prompt_learning_run(own: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("policies.yaml").write_text(POLICY, encoding="utf-8")
+    monkeypatch.setenv("FIRSTSIGHT_POLICIES", "policies.yaml")
+    recipe = partial(view_methods.ViewContextRecipe, settings=ContextSettings(steps=4))
+    monkeypatch.setattr(view_methods, "ViewContextRecipe", recipe)
+    labels = [f"mixed,{item_id},{int(item_id in MIXED)}" for item_id in (*MIXED, *OTHERS)]
+    Path("labels.csv").write_text("\n".join(["policy,item_id,label", *labels]), encoding="utf-8")
+    commands = re.findall(r"^    firstsight (safety train .*)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    heads = [parse_json_lines(own(*command.split())[1])[0] for command in commands]
+    assert [head["method"] for head in heads] == ["prompt-offset", "coop"]
