@@ -8,7 +8,6 @@ for result in db.search("red running shoes", k=5, where="price < 50"):
     print(result.score, result.title, result.view)
 
 help(firstsight.Database)                    # all methods, and the parts: db.events, db.safety, ...
-
 encoder = firstsight.load_encoder("starter")
 encoder.encode_texts(["a red shoe"])         # (1, 384) float32, unit rows
 encoder.encode_images(["shoe.jpg"])          # paths, PIL pictures, arrays or bytes

@@ -135,4 +135,7 @@ def _describe(evidence: Evidence) -> str:
     second = f" at {clock(evidence.time_s)}" if evidence.time_s is not None else ""
     if evidence.source == "hash":
         return f"{policy}: {where}{second} differs by {evidence.score:.0f} bits from a known picture"
-    return f"{policy}: {where}{second} has score {evidence.score:.3f}, above {evidence.cut:.3f} ({evidence.source})"
+    label = f" for {evidence.note}" if evidence.source == "detector" else ""
+    return (
+        f"{policy}: {where}{second} has score {evidence.score:.3f}{label}, above {evidence.cut:.3f} ({evidence.source})"
+    )

@@ -80,6 +80,11 @@ class Policy(Record):
     detectors: tuple[DetectorRule, ...] = ()
 
     @property
+    def has_rules(self) -> bool:
+        """Whether words or detectors flag items, which needs neither a head nor prompts."""
+        return bool(self.words or self.block_words or self.detectors)
+
+    @property
     def prompt_parts(self) -> frozenset[str]:
         """Parts that the prompts score: pictures and frames, since prompts describe them; else all of `parts`."""
         return self.parts & frozenset(PICTURE_PARTS) or self.parts

@@ -134,7 +134,10 @@ class HeadStack:
 
     @classmethod
     def of(cls, heads: Sequence[Head], policies: Mapping[str, Policy]) -> HeadStack:
-        """Stack heads; `policies` gives the parts that each head looks at."""
+        """Stack heads; `policies` gives the parts that each head looks at. Without heads, no view gets a score."""
+        if not heads:
+            none = np.empty((len(HEAD_PARTS), 0))
+            return cls((), np.empty((0, 0), dtype=np.float32), none, none)
         looks_at = [head.parts(policies[head.policy_id]) for head in heads]
         seen = [[part in parts for parts in looks_at] for part in HEAD_PARTS]
         return cls(
@@ -151,6 +154,8 @@ class HeadStack:
             vectors: (n, dim) float32.
             parts: (n,) places in `HEAD_PARTS`; -1 for views that no head scores.
         """
+        if not self.heads:
+            return np.empty((len(vectors), 0), dtype=np.float32)
         logits = vectors @ self.weights
         for place in range(len(HEAD_PARTS)):
             rows = slice(None) if (parts == place).all() else parts == place

@@ -48,7 +48,8 @@ def item_logits(
     Yields:
         Ids, and (n, heads) float32 logits; NaN if a policy looks at no view of the item.
     """
-    shards = 1 if item_ids is not None else -(-max(store.views.count_rows(), 1) // VIEWS_PER_SHARD)
+    # without heads there are only ids to keep
+    shards = 1 if item_ids is not None or not stack.heads else -(-max(store.views.count_rows(), 1) // VIEWS_PER_SHARD)
     batches = (_reduce_batch(batch, stack, store.spec.dim) for batch in _views(store, item_ids) if batch.num_rows)
     if shards == 1:
         yield from _join_batches(list(batches))

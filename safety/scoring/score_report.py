@@ -21,4 +21,4 @@ class ScoreReport(Record):
     seconds: float = 0.0
     policy_version: str = ""
     zero_shot: tuple[str, ...] = ()  # policies scored by prompts, without calibration
-    unscored: tuple[str, ...] = ()  # policies with neither head nor prompts
+    unscored: tuple[str, ...] = ()  # policies without a head in use, except those of words or detectors alone

@@ -85,7 +85,8 @@ def score(
     Raises:
         AuditLogError: the log cannot be written, does not verify, belongs to another database, or lacks a decision in
             force; nothing has changed.
-        SafetyError: there are no items, no head and no prompts, or a head's policy is missing.
+        SafetyError: there are no items, no policy has a head, prompts, words or detectors, or a head's policy is
+            missing.
         EncoderMismatchError: a head was made for vectors of another encoder.
         DatabaseBusyError: another process is writing for longer than `wait_s`.
         StoreError: the database cannot be written; the earlier decisions stay in force.
@@ -136,8 +137,10 @@ def _heads(store: Store, policies: Policies, encoder: Callable[[], Encoder] | No
         shelf.promote([head.version for head in new_heads])
         promoted = shelf.promoted()
     heads = [promoted[policy.id] for policy in policies.in_force if policy.id in promoted]
-    if not heads:
-        raise SafetyError("there is nothing to score with: train a head, or add prompts to the policies")
+    if not heads and not any(policy.has_rules for policy in policies.in_force):
+        raise SafetyError(
+            "there is nothing to score with: train a head, or add prompts, words or detectors to the policies"
+        )
     return heads
 
 
@@ -173,7 +176,11 @@ class _ScoringRun:
             run_id=f"{self.now:%Y%m%dT%H%M%S}-{uuid4().hex[:8]}",
             policy_version=policies.version,
             zero_shot=tuple(head.policy_id for head in heads if head.kind == "zero_shot"),
-            unscored=tuple(policy.id for policy in policies.in_force if policy.id not in scored),
+            unscored=tuple(
+                policy.id
+                for policy in policies.in_force
+                if policy.id not in scored and (policy.prompts or not policy.has_rules)
+            ),
         )
         basis = {"policy_version": policies.version, "heads": self.versions, "region": region}
         self.settings: dict[str, Any] = {"kind": SCORING, **basis}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +118,10 @@ def test_a_result_names_the_picture_and_the_place_of_the_words(db: firstsight.Da
     (other,) = (result.picture_text for result in db.search("促销", k=60) if result.item_id == "d")
     assert other is not None
     assert other.text == "夏季促销"
+
+
+def test_the_python_block_of_the_page_on_ocr_runs(db: firstsight.Database, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "ocr.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    exec(compile(block, "docs/ocr.md", "exec"), {"db": db})
+    assert capsys.readouterr().out.startswith("Midsummer guitar festival ")
