@@ -206,7 +206,7 @@ class LiveSampler:
                 if self._closing.is_set():
                     return
                 self._turn_functions_off(str(error))
-                last_frame_s, tries, delay = time.monotonic(), 0, 0.0
+                last_frame_s, tries = time.monotonic(), 0
                 self.reconnects += 1
                 continue
             except MediaError as error:
