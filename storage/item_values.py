@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from firstsight.storage.columns import ColumnKind, kind_of_arrow
 from firstsight.storage.facts.fact_names import FactNames
-from firstsight.storage.store import Store
+from firstsight.storage.table_store import TableStore
 
 _READ_ROWS = 10_000
 
@@ -41,7 +41,7 @@ class ItemValue:
         return values if self.field is None else pc.struct_field(values, self.field)
 
 
-def find_item_value(store: Store, name: str, columns: Collection[str]) -> ItemValue | None:
+def find_item_value(store: TableStore, name: str, columns: Collection[str]) -> ItemValue | None:
     """Find the value that a name asks for: a column of the catalogue wins over a fact of the same name.
 
     Args:
@@ -64,14 +64,14 @@ def find_item_value(store: Store, name: str, columns: Collection[str]) -> ItemVa
     return ItemValue(name, fact.column, field, fact.children[field])
 
 
-def known_values(store: Store, columns: Collection[str]) -> str:
+def known_values(store: TableStore, columns: Collection[str]) -> str:
     """The columns and facts that a name may ask for, for a message."""
     facts = FactNames(store.items.schema).described()
     listed = ", ".join(columns) or "none"
     return f"{listed}; the facts are {facts}" if facts else listed
 
 
-def read_item_values(store: Store, value: ItemValue) -> Iterator[tuple[str, Any]]:
+def read_item_values(store: TableStore, value: ItemValue) -> Iterator[tuple[str, Any]]:
     """Yield the id and the value of each item."""
     search = store.items.search().select(["item_id", value.column]).limit(None)
     for batch in search.to_batches(_READ_ROWS):

@@ -87,8 +87,7 @@ def tune(
         options: how to read the columns of the catalogue.
         policy: allowed sources and maximum sizes of pictures; `root` is set to the catalogue's folder.
         db: database whose searches with clicked items are learned too; None for none.
-        general: pictures that must not be forgotten: a catalogue with titles, rows in memory, or a folder of pictures
-            named by their captions. None for 69 packaged pictures.
+        general: pictures not to forget: a catalogue, rows, or a folder of captions; None for 69 packaged pictures.
         force: write the encoder although its figures refuse it.
         html: file for the report as an HTML page; `out` gets one in any case.
         on_progress: receives one line for each step worth telling.
