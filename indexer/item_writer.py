@@ -15,7 +15,7 @@ from firstsight.indexer.row_reader import CatalogItem
 from firstsight.indexer.stored_media_cleanup import UnusedStoredMedia
 from firstsight.indexer.timed_product_writes import write_timed_products
 from firstsight.indexer.unreachable_media import keep_unreachable_media
-from firstsight.storage.facts.view_fact_table import replace_view_facts
+from firstsight.storage.facts.view_fact_table import delete_changed_view_facts, write_view_facts
 from firstsight.storage.indexes.upkeep import RunUpkeep
 from firstsight.storage.recovery import begin_write
 from firstsight.storage.store import Store
@@ -70,10 +70,11 @@ class ItemWriter:
         replaced = [pending.item.item_id for pending in done if pending.replaces]
         self._unused_media.note(replaced, kept=(uri for p in done for uri in (*p.item.images, *p.item.videos)))
         resolved = self._store.write_failures(failures, self._run_id, tried=ids)
+        view_facts = {pending.item.item_id: {view.view_id: view.facts for view in pending.views} for pending in done}
+        delete_changed_view_facts(self._store, replaced, view_facts)
         self._store.write_views([row for pending in done for row in pending.view_rows()], replaced=replaced)
         replace_prints(self._store, replaced, [row for pending in done for row in pending.print_rows])
-        view_facts = {pending.item.item_id: {view.view_id: view.facts for view in pending.views} for pending in done}
-        replace_view_facts(self._store, replaced, view_facts)
+        write_view_facts(self._store, view_facts)
         write_timed_products(self._store, done, refreshed)
         written = {"catalog_dir": self._catalog_dir, "indexed_at": datetime.now(UTC), "run_id": self._run_id}
         # safety decisions stay in force until the next scoring

@@ -28,12 +28,18 @@ from firstsight.encoders.base import Encoder
 from firstsight.encoders.isolation import try_images, try_texts
 from firstsight.errors import DatabaseBusyError, MediaError, QueryError, StoreError
 from firstsight.indexer.assembly import View, fuse
+from firstsight.indexer.facts.item_facts import ItemFacts, NoFacts
+from firstsight.indexer.facts.stored_items import stored_fact_items
+from firstsight.indexer.facts.view_facts import FACTS_STAGE, facts_failure, stored_facts
 from firstsight.indexer.index_settings import DEFAULT_WEIGHTS
 from firstsight.indexer.reindex.standby_writer import StandbyWriter
 from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
 from firstsight.media.fingerprints import fingerprint
 from firstsight.media.live.live_sampler import MAX_WAITING_FRAMES, LiveFrame, LiveSampler
+from firstsight.media.picture_facts import FoundFacts
 from firstsight.media.policy import MediaPolicy
+from firstsight.storage.facts.fact_columns import add_fact_columns
+from firstsight.storage.facts.view_fact_table import delete_view_facts, write_view_facts
 from firstsight.storage.indexes.text_index import index_texts
 from firstsight.storage.indexes.upkeep import RunUpkeep
 from firstsight.storage.live_pictures import LIVE_PART, write_live_pictures
@@ -61,16 +67,18 @@ class WatchRun:
         *,
         title: str | None = None,
         standby: StandbyWriter | None = None,
+        facts: ItemFacts | None = None,
         on_update: Callable[[WatchCounts], None] = lambda counts: None,
         on_event: Callable[[str], None] = lambda event: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Prepare a watch; arguments as for `Database.watch`, and `standby` as for an index run."""
+        """Prepare a watch; arguments as for `Database.watch`, `standby` and `facts` as for an index run."""
         self.run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}"
         self.counts = WatchCounts()
         self._store = store
         self._encoder = encoder
         self._standby = standby or StandbyWriter()
+        self._facts = facts or NoFacts()
         self._source = source
         self._item_id = item_id
         self._policy = policy
@@ -89,6 +97,7 @@ class WatchRun:
         # row and title view of a new item; no title view if the encoder fails on the title
         self._new_item: tuple[dict[str, Any], list[View]] | None = None
         self._failures: dict[str, MediaError] = {}  # of the title ("") and the frames; not written yet
+        self._found: list[FoundFacts | None] = []  # of the frames since the last write
         self._weights: Mapping[Any, float] = DEFAULT_WEIGHTS
         self._upkeep = RunUpkeep(store)
 
@@ -141,6 +150,7 @@ class WatchRun:
             stall_s=self._settings.stall_s,
             reconnect_for_s=self._settings.reconnect_for_s,
             on_event=self._on_event,
+            facts=self._facts.picture_facts,
         )
 
     def _find_item(self) -> None:
@@ -168,6 +178,7 @@ class WatchRun:
             "item_id": self._item_id,
             "kind": "live",
             "title": self._title,
+            "text": None,
             "digest": "",  # empty, so that an index run with this item encodes it
             "row_digest": "",
             "catalog_dir": "",
@@ -206,6 +217,7 @@ class WatchRun:
     def _encode(self, frames: list[LiveFrame]) -> None:
         pictures = [frame.picture for frame in frames]
         outcomes, others = try_images(self._encoder, pictures), self._standby.encode_images(pictures)
+        self._found += [frame.facts for frame in frames]
         failed = 0
         for frame, outcome, other in zip(frames, outcomes, others, strict=True):
             time_s = round(frame.time_s, 3)
@@ -214,7 +226,8 @@ class WatchRun:
                 self._failures[self._uri] = MediaError(outcome.reason, f"the frame at {time_s} s: {outcome}")
                 continue
             view_id, marks = f"{self._prefix}{frame.number}", fingerprint(frame.picture)
-            view = View(view_id, "frame", outcome, self._uri, time_s, fingerprint=marks, standby=other)
+            facts = stored_facts(frame.facts, self._facts.picture_facts)
+            view = View(view_id, "frame", outcome, self._uri, time_s, fingerprint=marks, standby=other, facts=facts)
             self._window.append(view)
             self._pictures[view_id] = _small_jpeg(frame.picture)
         self._newest = frames[-1]
@@ -241,9 +254,10 @@ class WatchRun:
         return True
 
     def _commit(self) -> None:
-        """Write new views, delete old ones, then write the item's row: the order of an index run."""
+        """Write new views and their facts, delete old ones, then write the item's row: the order of an index run."""
         self._store.require_encoder(self._encoder.spec)  # a switch to another one ends the watch
         recover(self._store, (self.run_id, self._item_id))
+        add_fact_columns(self._store, self._facts.fields)
         self._record("watching")
         row = self._store.item_rows([self._item_id]).get(self._item_id)
         stored = [] if row is None else self._store.view_rows([self._item_id]).to_pylist()
@@ -262,16 +276,28 @@ class WatchRun:
             FailureRow(item_id=self._item_id, uri=uri, stage="encode", reason=error.reason, message=str(error))
             for uri, error in self._failures.items()
         ]
+        # the key of a failure is its address, so one of the encoder would be replaced
+        if not self.counts.failed and (failure := facts_failure(self._found, self._facts.picture_facts)):
+            reason, message = failure.reason, str(failure)
+            failures.append(
+                FailureRow(item_id=self._item_id, uri=self._uri, stage=FACTS_STAGE, reason=reason, message=message)
+            )
         begin_write(self._store, self.run_id, [self._item_id], failures)
         self._store.write_failures(failures, self.run_id, tried=[self._item_id])
         self._store.write_views([view.row(self._item_id) for view in added], replaced=())
+        # an earlier watch may have left facts of a view with the same id
+        delete_view_facts(self._store, views=[view.view_id for view in added if not view.facts])
+        write_view_facts(self._store, {self._item_id: {view.view_id: view.facts for view in added}})
         pictures = {view.view_id: self._pictures[view.view_id] for view in added if view.view_id in self._pictures}
         write_live_pictures(self._store, self._item_id, pictures)
         self._store.delete_views(sorted(live - {view.view_id for view in self._window}))
         row = row | {"vector": fuse([*others, *self._window], self._weights), "indexed_at": datetime.now(UTC)}
+        (found,) = self._facts.columns(stored_fact_items(self._store, [row], self._facts.picture_facts))
+        row |= found
         self._store.write_items([row])
         self._standby.write_watched(self._store, row, added, self._window, self._weights)
         self._failures.clear()
+        self._found.clear()
         if is_new:
             index_texts(self._store)
         self._written = {view.view_id for view in self._window}

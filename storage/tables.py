@@ -100,7 +100,7 @@ class FailureRow(TypedDict):
 
     item_id: str
     uri: str
-    stage: str  # "catalog", "fetch", "decode", "speech" or "encode"
+    stage: str  # "catalog", "fetch", "decode", "speech", "facts" or "encode"
     reason: str  # one of firstsight.errors.FAILURE_REASONS
     message: str
 

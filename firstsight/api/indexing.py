@@ -42,6 +42,7 @@ from firstsight.storage.store import Store
 from firstsight.storage.vector_format import VectorFormat, check_vector_format
 from firstsight.understanding.facts.fact_settings import FactOptions, read_complete_facts
 from firstsight.understanding.facts.fact_status import count_items_without
+from firstsight.understanding.kinds_of_facts import make_item_facts
 
 if TYPE_CHECKING:
     from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
@@ -262,13 +263,16 @@ class Indexing:
     ) -> WatchReport:
         """Keep the latest frames of a running stream as views of an item, until the stream ends.
 
+        Frames get the facts that the database's settings turn on.
+
         Args:
             source: an http(s) address (an HLS playlist, or an endless video), an rtsp(s) address, or a local file,
                 which is read as fast as it can be encoded.
             item_id: an item of the index, or a new one, of kind "live".
             title: title of a new item.
             on_update: called with the counts after each write, in the calling thread.
-            on_event: called with a sentence when a connection is lost, in another thread.
+            on_event: called with a sentence when a connection is lost, or when the functions for facts are turned off
+                because they have ended or hung the decoder; in another thread.
             should_stop: called several times a second; once it returns True, the watch writes its frames and ends.
             settings: seconds between frames, length of the window, and waits.
 
@@ -276,7 +280,8 @@ class Indexing:
             A report; its `outcome` is "finished", "stopped", or "failed" if the stream was lost.
 
         Raises:
-            QueryError: there is no such item and no title, or the item has another title.
+            QueryError: there is no such item and no title, the item has another title, or a detector is not installed.
+            OptionalDependencyError: a fact needs an extra that is not installed.
             MediaError: the stream gave no frame.
             DatabaseBusyError: another process watches a stream for this item, or was still writing at the end, after
                 `last_write_s`.
@@ -297,6 +302,7 @@ class Indexing:
             settings or WatchSettings(),
             title=title,
             standby=self._standby_writer(store),
+            facts=make_item_facts(store),
             on_update=on_update,
             on_event=on_event,
             should_stop=should_stop,

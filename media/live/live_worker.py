@@ -5,7 +5,9 @@ messages, by their keys:
 
     ready            the child has started
     at               the stream's clock, once a second while packets arrive
-    at, size         a frame, with its pixels as the body
+    at, size         a frame, with its pixels as the body; `functions` says whether functions for facts run on it next
+    working          one of these functions has ended
+    facts            what they found in that frame, as the body
     ended            the end of the stream
     reason, message  a failure, which ends the child
 """
@@ -16,7 +18,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -28,6 +30,8 @@ from av.stream import Discard
 from firstsight.errors import MediaError
 from firstsight.media.child_processes import child_messages
 from firstsight.media.child_processes.child_limits import detach_standard_pipes, limit_process, limit_time
+from firstsight.media.child_processes.child_process import WORKING
+from firstsight.media.decode.fact_functions import FactFunctions
 from firstsight.media.decode.frame_pictures import to_picture
 from firstsight.media.decode.packet_index import LENIENT_TAG_OPTIONS, open_container, packet_time, video_format
 from firstsight.media.fetch.network_guard import GuardedBackend, is_public, look_up
@@ -71,19 +75,27 @@ def main(memory_bytes: int) -> None:
     child_messages.send(answers, {"ready": os.getpid()})
     try:
         request, _ = child_messages.receive(requests)
+        limit_s = max(float(request["stall_s"]), float(request["functions_timeout_s"])) + _GRACE_S
+
+        def send(header: child_messages.Header, body: Sequence[bytes] = ()) -> None:
+            limit_time(0)  # the parent may be slow; if it ends, so does the write
+            child_messages.send(answers, header, body)
+            limit_time(limit_s)
+
+        limit_time(limit_s)
         try:
-            for header, body in _watch(request):
-                limit_time(0)  # the parent may be slow; if it ends, so does the write
-                child_messages.send(answers, header, body)
-                limit_time(float(request["stall_s"]) + _GRACE_S)
+            for header, body in _watch(request, lambda: send({WORKING: True})):
+                send(header, body)
         except (MediaError, MemoryError) as error:
             child_messages.send(answers, child_messages.failure_header(error, request["name"], _SMALLER_STREAM))
     except (EOFError, BrokenPipeError):  # the parent has ended
         os._exit(0)  # a normal exit of the interpreter would flush into the broken pipe
 
 
-def _watch(request: child_messages.Header) -> Iterator[tuple[child_messages.Header, list[bytes]]]:
-    limit_time(float(request["stall_s"]) + _GRACE_S)
+def _watch(
+    request: child_messages.Header, working: Callable[[], None]
+) -> Iterator[tuple[child_messages.Header, list[bytes]]]:
+    functions = FactFunctions(request["facts"], working)
     http = None
     if "path" in request:
         path = Path(request["path"])
@@ -103,7 +115,12 @@ def _watch(request: child_messages.Header) -> Iterator[tuple[child_messages.Head
             if frame is not None:
                 _check_size(request, frame.width, frame.height)
                 picture = to_picture(frame, request["min_side"], aspect)
-                yield {"at": at, "size": picture.size, "hls": hls}, [picture.tobytes()]
+                header = {"at": at, "size": picture.size, "hls": hls, "functions": bool(functions)}
+                yield header, [picture.tobytes()]  # first, so that no function can cost the frame
+                if functions:
+                    found = functions.find_in_frame(to_picture(frame, None, aspect))
+                    encoded = child_messages.encode_facts([found])
+                    yield {"facts": len(encoded)}, [encoded]
             elif time.monotonic() - last_sent < _CLOCK_INTERVAL_S:
                 continue
             else:

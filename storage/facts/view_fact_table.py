@@ -37,28 +37,23 @@ ViewFacts = Mapping[str, StoredFact]
 """Facts of a view by name."""
 
 
-def replace_view_facts(
+def delete_changed_view_facts(
     store: TableLocation, item_ids: Sequence[str], facts: Mapping[str, Mapping[str, ViewFacts]]
 ) -> None:
-    """Replace the facts of all views of items; the caller holds the writer lock.
+    """Delete the stored facts that differ from the new ones, before their views are replaced.
+
+    So a kill between views and facts leaves views without facts, never with those of another picture.
 
     Args:
-        item_ids: items that were stored before; views of theirs without new facts lose their row.
-        facts: by item id and view id; empty facts are left out.
+        item_ids: items that were stored before.
+        facts: the new ones, by item id and view id.
 
     Raises:
         StoreError: the database cannot be written.
     """
-    kept: dict[str, list[str]] = {
-        item_id: [view_id for view_id, found in views.items() if found] for item_id, views in facts.items()
-    }
-    table = open_side_table(store, TABLE)
-    if table is not None:
-        for part in in_chunks(item_ids):
-            keep = [view_id for item_id in part for view_id in kept.get(item_id, ())]
-            gone = is_in("item_id", part)
-            _delete(store, table, f"{gone} AND NOT ({is_in('view_id', keep)})" if keep else gone)
-    write_view_facts(store, facts)
+    new = {view_id: found for views in facts.values() for view_id, found in views.items()}
+    stored = read_view_facts(store, item_ids)
+    delete_view_facts(store, views=[view_id for view_id, found in stored.items() if new.get(view_id) != found])
 
 
 def write_view_facts(store: TableLocation, facts: Mapping[str, Mapping[str, ViewFacts]]) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 import firstsight
+from firstsight.indexer import item_writer
 from firstsight.indexer.index_settings import IndexSettings
+from firstsight.storage.facts.view_fact_table import StoredFact, all_view_facts, write_view_facts
 from firstsight.storage.store import Store
 from tests.indexer.shop import (
     ColourEncoder,
@@ -131,6 +133,11 @@ def killed_before_each_write(db: Path, folder: Path, monkeypatch: pytest.MonkeyP
         yield copies
 
 
+def facts_of(db: Path) -> dict[str, dict[str, StoredFact]]:
+    """Facts of all views by view id."""
+    return {view_id: facts for rows in all_view_facts(Store.open(db)) for view_id, _, facts in rows}
+
+
 def kill_everywhere(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, before: Path | None, act: Callable[[Path], Any]
 ) -> int:
@@ -140,10 +147,11 @@ def kill_everywhere(
         shutil.copytree(before, whole)
     with killed_before_each_write(whole, tmp_path, monkeypatch) as copies:
         act(whole)
-    expected = contents(whole)
+    expected, facts = contents(whole), facts_of(whole)
     for db in copies:
         act(db)
         assert_same(contents(db), expected)
+        assert facts_of(db) == facts
         shutil.rmtree(db)
     return len(copies)
 
@@ -217,3 +225,30 @@ def test_committed_items_are_not_encoded_again(tmp_path: Path, monkeypatch: pyte
     encoder = ColourEncoder()
     report = index(tmp_path / "db", source, encoder, settings=SMALL_WRITES)
     assert (report.counts.unchanged, encoder.texts) == (committed, 40 - committed)
+
+
+def test_a_kill_between_views_and_facts_never_leaves_facts_of_another_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = make_shop(tmp_path / "shop", 3)
+    rows[1]["images"] = "1.png|2.png"
+    source = write_csv(tmp_path / "shop" / "c.csv", rows)
+    whole = tmp_path / "whole"
+    index(whole, source)
+    before = facts_of(whole)
+    rows[1]["images"] = "2.png|1.png"
+    (tmp_path / "shop" / "0.png").write_bytes(picture(100))
+    write_csv(source, rows)
+
+    def killed(store: Store, facts: Any) -> None:
+        shutil.copytree(whole, tmp_path / "killed")
+        write_view_facts(store, facts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(item_writer, "write_view_facts", killed)
+        index(whole, source)
+    assert facts_of(whole)["item-1#image-0"] == before["item-1#image-1"]
+    assert facts_of(tmp_path / "killed") == {"item-2#image-0": before["item-2#image-0"]}
+    index(tmp_path / "killed", source)
+    assert facts_of(tmp_path / "killed") == facts_of(whole)
+    assert_same(contents(tmp_path / "killed"), contents(whole))

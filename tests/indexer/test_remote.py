@@ -18,6 +18,7 @@ from firstsight.indexer.media_loading.fetch_queue import BufferedBytes, FetchQue
 from firstsight.indexer.media_loading.media_loader import MediaJob, MediaLoader
 from firstsight.media.policy import MediaPolicy
 from firstsight.storage import tables
+from firstsight.storage.facts.view_fact_table import read_view_facts
 from firstsight.storage.store import Store
 from tests.indexer.shop import ColourEncoder, contents, picture, write_jsonl
 from tests.media.conftest import Server
@@ -273,6 +274,29 @@ def test_an_unreachable_server_removes_no_views(status: int, shop: Shop, db: Pat
     np.testing.assert_allclose(after["items"]["item-0"]["vector"], both / np.linalg.norm(both), atol=1e-5)
     (failure,) = after["failures"].values()
     assert failure["message"].endswith("its earlier views stay in the index")
+
+
+def test_facts_of_an_unreachable_picture_move_with_its_view(shop: Shop, db: Path) -> None:
+    images = [row["images"][0] for row in shop.rows]
+    shop.rows = [{"item_id": "a", "title": "a", "images": images}]
+    shop.index(db)
+    before = read_view_facts(Store.open(db), ["a"])
+    colours = firstsight.open(db, encoder=ColourEncoder()).get("a").facts
+    assert before["a#image-0"] != before["a#image-1"]
+    images.reverse()
+    shop.status = {"/0.png": 503, "/1.png": 503}
+    shop.index(db)
+    after = read_view_facts(Store.open(db), ["a"])
+    assert after == {"a#image-0": before["a#image-1"], "a#image-1": before["a#image-0"]}
+    images.pop(0)  # the view of the other picture gets the number 0
+    shop.index(db)
+    assert read_view_facts(Store.open(db), ["a"]) == {"a#image-0": before["a#image-0"]}
+    item = firstsight.open(db, encoder=ColourEncoder()).get("a")
+    assert item.facts.keys() == colours.keys()
+    assert [view.facts for view in item.views if view.part == "image"] == [
+        {"colours": before["a#image-0"]["colours"]["value"]}
+    ]
+    assert firstsight.open(db, encoder=ColourEncoder()).facts.update().counts.updated == 0
 
 
 @pytest.mark.slow

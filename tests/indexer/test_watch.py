@@ -11,21 +11,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
 import firstsight
+from firstsight.api import indexing
 from firstsight.api.items import Item, View
 from firstsight.encoders.base import Encoder, ImageInput, Vectors, unit
 from firstsight.errors import BrokenEncoderError, DatabaseBusyError, MediaError, QueryError
 from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
+from firstsight.storage.facts.view_fact_table import read_view_facts
 from firstsight.storage.live_pictures import read_live_pictures
 from firstsight.storage.locks import watch_lock
 from firstsight.storage.store import Store
 from firstsight.storage.tables import Part
+from firstsight.understanding.facts.detectors import detector_kinds
+from firstsight.understanding.facts.fact_kind import FactItem
+from firstsight.understanding.facts.item_facts import KindsOfFacts
 from tests.indexer.shop import ColourEncoder, assert_same, contents, index, make_shop, write_csv
 from tests.indexer.test_kill import killed_before_each_write
 from tests.media.streams import FolderServer, grey, grey_clip, hls_in_real_time, needs_ffmpeg, write_clip, write_hls
+from tests.understanding.facts.toy_detector import installed
 
 ROOT = Path(__file__).parents[2]
 
@@ -213,6 +220,72 @@ def test_a_second_watch_replaces_the_first_ones_frames(tmp_path: Path, db: Path,
     views = live_views(db)
     assert [view.time_s for view in views] == [0, 1]
     assert {view.uri for view in views} == {str(short)}
+
+
+# ---- facts
+
+
+class Redness:
+    """A kind of fact whose column is the mean score of the toy detector over the frames."""
+
+    name = "redness"
+    fields = (pa.field("fact_redness", pa.float32()),)
+
+    def __init__(self) -> None:
+        self.picture_fact = detector_kinds(["red"])[0].picture_fact
+
+    def values(self, items: Sequence[FactItem]) -> list[dict[str, Any]]:
+        scores: list[list[float]] = []
+        for item in items:
+            found: list[Any] = [view.facts["detector_red"] for view in item.views if view.part == "frame"]
+            scores.append([detection["score"] for (detection,) in found])
+        return [{"fact_redness": float(np.mean(each)) if each else None} for each in scores]
+
+
+def test_frames_get_the_facts_of_the_stored_settings_and_the_items_columns_follow(
+    tmp_path: Path, catalogue: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db = tmp_path / "db"
+    with installed(tmp_path):
+        index(db, catalogue, detectors=["red", "broken"], detect_language=False)
+        before = open_(db).get("item-3")
+        watch(db, clip, window_s=3)
+        item = open_(db).get("item-3")
+        assert item.facts["colours"] == before.facts["colours"]  # of its picture
+        levels = [view.facts["detector_red"][0]["score"] for view in live_views(db)]
+        np.testing.assert_allclose(levels, np.array([50, 60, 70]) / 255, atol=0.01)
+        assert read_view_facts(Store.open(db), ["item-3"]).keys() == {"item-3#image-0"} | {
+            view.view_id for view in live_views(db)
+        }
+        failure = next(row for row in open_(db).indexing.failures() if row.uri == str(clip))
+        assert (failure.item_id, failure.stage) == ("item-3", "facts")
+        assert "the fact detector_broken (toy_detectors:broken) failed" in failure.message
+        (state,) = (fact for fact in open_(db).facts.status().facts if fact.name == "red")
+        assert (state.missing, state.found) == (0, state.total)
+        monkeypatch.setattr(indexing, "make_item_facts", lambda store: KindsOfFacts([Redness()]))
+        watch(db, clip, window_s=3)
+        assert open_(db).get("item-3").facts["redness"] == pytest.approx(60 / 255, abs=0.01)
+
+
+def test_a_function_that_ends_the_child_ends_no_watch_and_old_facts_of_equal_view_ids_go(
+    tmp_path: Path, clip: Path
+) -> None:
+    db, events = tmp_path / "db", list[str]()
+    with installed(tmp_path):
+        open_(db).index([{"item_id": "a", "title": "a"}], detectors=["red"], colours=False, detect_language=False)
+        watch(db, clip, "show", title="A show")
+        assert all(view.facts["detector_red"] for view in live_views(db, "show"))
+        open_(db).index([{"item_id": "a", "title": "a"}], detectors=["red", "ends"])
+        report = watch(db, clip, "show", on_event=events.append)
+        assert (report.outcome, report.counts.frames) == ("finished", 8)
+        assert [view.facts for view in live_views(db, "show")] == [{}] * 8
+        assert len(events) == 1
+        assert "(detector_red, detector_ends) ended their process" in events[0]
+        (failure,) = open_(db).indexing.failures()
+        assert (failure.item_id, failure.stage) == ("show", "facts")
+        open_(db).index([{"item_id": "a", "title": "a"}], detectors=["red"])
+        assert open_(db).facts.update().counts.pictures == 8  # from the stored pictures of frames
+        assert all(view.facts["detector_red"] for view in live_views(db, "show"))
 
 
 # ---- items

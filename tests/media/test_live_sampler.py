@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -21,6 +21,7 @@ from firstsight.media.live import live_worker
 from firstsight.media.live.live_http import LiveHttp
 from firstsight.media.live.live_sampler import MAX_WAITING_FRAMES, LiveFrame, LiveSampler, strip_credentials
 from firstsight.media.live.stream_clock import StreamClock
+from firstsight.media.picture_facts import PictureFact
 from firstsight.media.policy import MediaPolicy
 from tests.media.conftest import Server
 from tests.media.streams import (
@@ -373,3 +374,76 @@ def test_names_have_no_passwords() -> None:
     assert strip_credentials("rtsp://me:pw@camera.test:554/x?y=1") == "rtsp://camera.test:554/x?y=1"
     assert strip_credentials("https://cdn.test/live.m3u8") == "https://cdn.test/live.m3u8"
     assert strip_credentials("a@b.mp4") == "a@b.mp4"
+
+
+# ---- functions for facts
+
+
+@pytest.fixture
+def functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], PictureFact]:
+    """Make a fact of a function: sizes, broken, ends (on a bright frame) or hangs."""
+    (tmp_path / "functions_of_a_stream.py").write_text(
+        "import os, time\n"
+        "def sizes(picture, source): return [*picture.size, source.width, source.height, source.part]\n"
+        "def broken(picture, source): raise ValueError('no idea')\n"
+        "def ends(picture, source):\n"
+        "    if picture.getpixel((0, 0))[0] > 15: os._exit(3)\n"
+        "def hangs(picture, source): time.sleep(600)\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    return lambda name: PictureFact(name, f"functions_of_a_stream:{name}", "1", 24, ("image", "frame"))
+
+
+def test_functions_get_each_frame_in_full_size_and_an_error_costs_only_that_fact(
+    tmp_path: Path, functions: Callable[[str], PictureFact]
+) -> None:
+    clip = grey_clip(tmp_path / "c.ts", 3)
+    facts = [functions("sizes"), functions("broken"), PictureFact("of_images", "none:none", "1")]
+    with LiveSampler(clip, every_s=1, min_side=16, facts=facts) as sampler:
+        frames = rest(sampler)
+    assert [grey(f.picture) for f in frames] == [0, 10, 20]
+    assert {f.picture.size for f in frames} == {(22, 16)}
+    for frame in frames:
+        assert frame.facts is not None
+        assert frame.facts.values == {"sizes": [32, 24, 64, 48, "frame"]}
+        assert frame.facts.errors == {"broken": "ValueError: no idea"}
+
+
+@pytest.mark.parametrize(
+    ("guilty", "first", "said"),
+    [("ends", 2, "ended their process"), ("hangs", 0, "did not end within 1 seconds")],
+)
+def test_a_function_that_ends_or_hangs_the_child_costs_facts_and_no_frame(
+    tmp_path: Path, functions: Callable[[str], PictureFact], guilty: str, first: int, said: str
+) -> None:
+    clip = grey_clip(tmp_path / "c.ts", 5)
+    events: list[str] = []
+    facts = [functions("sizes"), functions(guilty)]
+    policy = MediaPolicy(timeout_s=1)
+    with LiveSampler(clip, every_s=1, policy=policy, stall_s=1, facts=facts, on_event=events.append) as sampler:
+        frames = rest(sampler)
+        assert sampler.error is None
+    assert [(f.number, grey(f.picture)) for f in frames] == [(n, 10 * n) for n in range(5)]
+    assert [f.facts is not None and "sizes" in f.facts.values for f in frames] == [n < first for n in range(5)]
+    failed = frames[first].facts
+    assert failed is not None
+    assert said in failed.errors[guilty]
+    assert [f.facts for f in frames[first + 1 :]] == [None] * (4 - first)
+    (event,) = events
+    assert f"the functions for facts (sizes, {guilty}) {said}" in event
+    assert event.endswith("firstsight facts update")
+
+
+def test_a_stream_goes_on_without_functions_after_one_ended_its_child(
+    tmp_path: Path, server: Server, functions: Callable[[str], PictureFact]
+) -> None:
+    url = server.answer("/live", grey_clip(tmp_path / "c.ts", 4).read_bytes())
+    events: list[str] = []
+    with LiveSampler(
+        url, every_s=1, policy=PRIVATE, facts=[functions("ends")], reconnect_for_s=0, on_event=events.append
+    ) as sampler:
+        frames = rest(sampler)
+        assert (sampler.error, sampler.reconnects) == (None, 1)
+    assert [grey(f.picture) for f in frames] == [0, 10, 20, 0, 10, 20, 30]  # the server begins again
+    assert len(events) == 1

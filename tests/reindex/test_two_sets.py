@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import firstsight
 from firstsight.indexer.columns.catalog_options import CatalogOptions
@@ -104,6 +105,26 @@ def test_safety_decisions_reach_both_sets(two: firstsight.Database) -> None:
     assert rows_of_set(two.uri, 1)[0]["item-3"]["safety_decision"] == "block"
     two.encoders.switch()
     assert "item-3" not in [r.item_id for r in two.search("thing number 3", k=12)]
+
+
+def test_facts_can_be_filtered_in_the_set_that_a_switch_puts_in_force(two: firstsight.Database, shop: Path) -> None:
+    """Columns of structs reach the second set: by `reindex`, by an index run and by an update of facts."""
+    edit(shop, lambda rows: rows[1].update(title="another title"))
+    Image.new("RGB", (64, 64), (210, 20, 30)).save(shop.parent / "2.png")
+    Image.new("RGB", (64, 64), (40, 90, 220)).save(shop.parent / "3.png")
+    two.index(shop, quality=True)  # adds columns while there are two sets
+    assert two.facts.update().counts.updated == 9  # the other three were encoded again
+    two.tags.correct("item-3", {"category": "Shirts"})
+    assert_complete(two.uri)
+    before = {item.item_id: item.facts for item in (two.get("item-2"), two.get("item-3"))}
+    red = {row.item_id for row in two.search("thing", k=12, where="colours.red > 0.2")}
+    assert "item-2" in red
+    assert "item-3" not in red
+    two.encoders.switch()
+    assert {row.item_id for row in two.search("thing", k=12, where="colours.red > 0.2")} == red
+    assert {item_id: two.get(item_id).facts for item_id in before} == before
+    (found,) = two.search("thing", where="tags.category = 'Shirts' AND colour = 'blue' AND quality.width < 65")
+    assert found.item_id == "item-3"
 
 
 def test_a_watch_writes_its_frames_to_both_sets(two: firstsight.Database, tmp_path: Path) -> None:

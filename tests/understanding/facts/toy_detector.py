@@ -17,12 +17,14 @@ def red(picture, source):
     share = picture.resize((1, 1)).getpixel((0, 0))[0] / 255
     return [{{"label": "RED", "score": share, "box": [0, 0, source.width, source.height]}}]
 
+@picture_fact(parts=("image", "frame"))
 def broken(picture, source):
     raise ValueError("no\\nidea")
 
 def infinite(picture, source):
     return float("inf")
 
+@picture_fact(parts=("image", "frame"))
 def ends(picture, source):
     os._exit(3)
 """

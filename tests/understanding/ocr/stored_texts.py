@@ -7,7 +7,7 @@ from typing import Any
 
 from firstsight.media.picture_facts import JsonValue
 from firstsight.storage.facts.fact_columns import add_fact_columns
-from firstsight.storage.facts.view_fact_table import replace_view_facts
+from firstsight.storage.facts.view_fact_table import write_view_facts
 from firstsight.storage.indexes.text_index import index_texts
 from firstsight.storage.store import Store
 from firstsight.understanding.facts.fact_kind import FactItem, FactView
@@ -35,7 +35,7 @@ def store_texts(store: Store, texts: Mapping[str, Sequence[str]]) -> None:
     columns = kind.values([FactItem(item_id, None, None, {}, of_item) for item_id, of_item in items.items()])
     with store.writing():
         add_fact_columns(store, kind.fields)
-        replace_view_facts(store, list(items), found)
+        write_view_facts(store, found)
         for item_id, values in zip(items, columns, strict=True):
             store.items.update(where=f"item_id = '{item_id}'", values=values)
         index_texts(store)
