@@ -5,9 +5,9 @@ The boost is `weight * match * gate`, added to the ranking score in standard dev
     match   share of the query's colours in the item, 0 to 1; of n colours, each counts up to 1 / n, so that
             "black and white" prefers items with both
     gate    0 for an item at the mean of the candidates or below, 1 from `GATE_FULL` standard deviations above it, so
-            that colour orders the items that fit the other words, and lifts no others. Where titles
-            are compared too and make clear which items fit best, also 0 for an item `NEAR_NONE` standard deviations or more below the best
-            `BEST` items, and 1 up to `NEAR_FULL` below them: red hats do not come before green shoes
+            that colour orders the items that fit the other words, and lifts no others. Where titles are compared too
+            and make clear which items fit best, also 0 for an item `NEAR_NONE` standard deviations or more below the
+            best `BEST` items, and 1 up to `NEAR_FULL` below them: red hats do not come before green shoes
 
 Where only pictures are compared (`part` image or frame), the query vector is that of the text without its colour words,
 with a share of that of the whole text: the colour words in a text vector also find other categories in that colour, and

@@ -34,6 +34,7 @@ COMMANDS = {
     "sequence_models": "firstsight sequence fit --fresh",
     "ranking_models": "firstsight ranking fit",
     "safety_heads": "firstsight safety train LABELS.csv",
+    "tag_models": "firstsight tags train --tag category",
 }
 KINDS = [
     *((table, {}, command) for table, command in COMMANDS.items()),
@@ -46,7 +47,14 @@ def put_in_use(store: Store, table: str, **values: Any) -> None:
     """Store a row in use in the table of a kind of model, fitted to the vectors in force."""
     spec: ShelfSpec[Any] = import_module({name: module for name, module, _ in _SHELVES}[table]).SHELF_SPEC
     row = {field.name: _empty(field.type) for field in spec.schema}
-    row |= {"version": 1, spec.flag: True, "fingerprint": store.spec.fingerprint, "figures": "{}", "kind": "head"}
+    row |= {
+        "version": 1,
+        spec.flag: True,
+        "fingerprint": store.spec.fingerprint,
+        "figures": "{}",
+        "kind": "head",
+        "tag": "category",
+    }
     with store.writing():
         upsert(store, table, spec.schema, "version", [{name: (row | values)[name] for name in spec.schema.names}])
 
@@ -70,7 +78,7 @@ def test_each_kind_of_model_blocks_a_switch_and_is_named_with_its_command(db: fi
             db.encoders.switch()
         assert f" 1 ({command})" in str(refused.value), table
     assert {model.kind for model in db.encoders.switch(force=True).unusable} == {
-        *("reranker", "personal search", "cold-start model", "sequence model", "ranking", "safety head")
+        *("reranker", "personal search", "cold-start model", "sequence model", "ranking", "safety head", "tag")
     }
     assert db.encoders.rollback().unusable == ()
 

@@ -150,7 +150,7 @@ def test_the_command_prints_a_row_for_each_figure(
         (["--strengths", "1,x"], "'1,x' is no list of strengths such as 1,3,5"),
         (["--strengths", "8"], "there is no strength 8; use 1 to 5"),
         (["--corruption", "fog"], "there is no corruption 'fog'"),
-        (["--by", "colour"], "--by 'colour' is no column; the columns are item_id"),
+        (["--by", "colr"], "--by 'colr' is no column; the columns are item_id"),
         (["--judgements", "none.csv"], "there is no file 'none.csv'"),
     ],
 )

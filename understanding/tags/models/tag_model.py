@@ -20,7 +20,7 @@ from firstsight.storage.tables import TIME
 from firstsight.understanding.tags.labels.tag_names import MODEL_TABLE as TABLE
 from firstsight.understanding.tags.labels.tag_tree import TagTree
 from firstsight.understanding.tags.models.tag_decisions import TagCut
-from firstsight.understanding.tags.models.tag_scorers import LevelScorer, PromptScorer, ValueScorer, read_scorer
+from firstsight.understanding.tags.models.tag_scorers import TagScorer, read_scorer
 
 _FIELDS: list[pa.Field[Any]] = [
     pa.field("version", pa.int64(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"}),
@@ -64,7 +64,7 @@ class TagModel(Record):
     templates: tuple[str, ...] = ()  # of the prompts; none for the defaults
     figures: Mapping[str, Any] = field(default_factory=dict)
     means: Vectors | None = None  # (3, dim) means of titles, images and frames; None in lists of versions
-    scorer: LevelScorer | ValueScorer | PromptScorer | None = None  # None in lists of versions
+    scorer: TagScorer | None = None  # None in lists of versions
     seen: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()  # of each item in `seen`: most probable values, joined by line breaks
     answers: tuple[str, ...] = ()  # of each item in `seen`: values that reach the cut
