@@ -59,7 +59,7 @@ def index(
             "--language",
             metavar="NAME",
             help="Language of titles and texts, for word search: English, German, French, …, or other. By default the "
-            "database's own, else English.",
+            "database's own; of a new one, that of most items, else English.",
         ),
     ] = None,
     dry_run: Annotated[

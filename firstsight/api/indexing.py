@@ -36,13 +36,14 @@ from firstsight.keywords import check_keywords
 from firstsight.media.stored_files import MediaWriter
 from firstsight.media.stored_media import media_location
 from firstsight.storage.column_conversion import chosen_kinds
-from firstsight.storage.indexes.text_index import check_language, index_texts
+from firstsight.storage.indexes.text_index import check_language, index_texts, stored_language
 from firstsight.storage.reduction_table import describe_reduction
 from firstsight.storage.store import Store
 from firstsight.storage.vector_format import VectorFormat, check_vector_format
 from firstsight.understanding.facts.fact_settings import FactOptions, read_complete_facts
 from firstsight.understanding.facts.fact_status import count_items_without
 from firstsight.understanding.kinds_of_facts import make_item_facts
+from firstsight.understanding.language.stemming_language import find_stemming_language
 
 if TYPE_CHECKING:
     from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
@@ -91,7 +92,7 @@ class Indexing:
             settings: batch sizes, frames per video, weights of the parts.
             prune: remove items that are not in the catalogue.
             language: language of titles and texts for search by words: "English", "German", …, or "other". None for
-                the language of the database, English for a new one.
+                the language of the database; a new one gets that of most of its items if it is known, else English.
             vectors: storage format of vectors: "float32", or "float16" with half of the bytes. A database keeps the
                 format it was created with; None takes it, float32 for a new one. Vectors are read as float32.
             dimensions: numbers of a vector of a new database, fewer than the encoder's. A matrix is fitted on drawn
@@ -330,9 +331,10 @@ class Indexing:
             )
             store.require_encoder(self._connection.encoder.spec)
             with store.writing(wait_s):
+                is_first = language is None and stored_language(store) is None
                 index_texts(store, language)  # before the first rows, so that searches find new rows at once
                 yield store, catalog
-                index_texts(store)
+                index_texts(store, find_stemming_language(store) if is_first else None)
                 assign_ids_to_new_items(store)
                 project_new_items(store)
         finally:
