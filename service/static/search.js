@@ -11,6 +11,7 @@ import { readPictures } from './picture_input.js';
 import { parseQuery } from './query_parser.js';
 
 const PAGE = 24;
+const MOST_MS_FOR_CHIPS = 500;
 
 export function build(main) {
   let state = emptyState();
@@ -105,15 +106,23 @@ export function build(main) {
       where.hideFacts();
       return;
     }
-    if (!next) where.countFacts();
     if (next) Object.assign(query, { offset: page.next, snapshot: page.snapshot });
-    else if (!grid.querySelector('.card')) grid.replaceChildren(...placeholderCards(8)); // else the old results stay, dimmed
     grid.setAttribute('aria-busy', 'true');
     status.textContent = 'Searching…';
     more.disabled = true;
     const began = performance.now();
+    const answer = post('search', query, signal);
+    answer.catch(() => {}); // handled below
+    if (!next) {
+      const counted = where.countFacts();
+      if (!grid.querySelector('.card')) { // else the old results stay, dimmed
+        await Promise.race([counted, new Promise((done) => setTimeout(done, MOST_MS_FOR_CHIPS))]); // so that no card moves
+        if (signal.aborted) return;
+        grid.replaceChildren(...placeholderCards(8));
+      }
+    }
     try {
-      const found = await post('search', query, signal);
+      const found = await answer;
       const took = Math.round(performance.now() - began);
       await learnShapes(found.results);
       if (signal.aborted) return;

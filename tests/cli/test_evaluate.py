@@ -40,7 +40,7 @@ def test_without_judgements_the_catalogue_asks_its_own_questions(run: Run) -> No
     ("arguments", "said"),
     [
         (["--judgements", "none.csv"], "there is no file 'none.csv'"),
-        (["--group-by", "colour"], "'colour' is no column; the columns are item_id"),
+        (["--group-by", "colr"], "'colr' is no column; the columns are item_id"),
         (["-k", "0"], "k must be between 1 and 1000, not 0"),
         (["--queries", "0"], "must be 1 or more, not 0"),
         (["--mode", "psychic"], "mode 'psychic' is not one of vector, words, hybrid"),
@@ -69,7 +69,7 @@ def test_the_map_is_written_and_says_what_is_on_it(run: Run, tmp_path: Path) -> 
 
 
 def test_a_map_by_a_column_that_is_not_there_is_wrong_usage(run: Run, tmp_path: Path) -> None:
-    code, _, err = run("map", "--html", str(tmp_path / "map.html"), "--color-by", "colour")
+    code, _, err = run("map", "--html", str(tmp_path / "map.html"), "--color-by", "colr")
     assert code == 2
-    assert "'colour' is no column to colour by" in err
+    assert "'colr' is no column to colour by" in err
     assert not (tmp_path / "map.html").exists()
