@@ -89,9 +89,7 @@ def compare(
     n = len(labels)
     weights = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
     _check(labels, champion, challenger, weights, groups, confidence, resamples)
-    members = np.arange(n) if groups is None else np.unique(groups.astype(str), return_inverse=True)[1].ravel()
-    count = int(members.max()) + 1 if n else 0
-    positives = len(np.unique(members[labels == 1]))
+    members, count, positives = _clusters(labels, groups)
     old, new = _APCurve(champion, labels), _APCurve(challenger, labels)
     before, after = old.at(weights), new.at(weights)
     if positives < MIN_POSITIVES:
@@ -135,9 +133,7 @@ def compare_first(
     n = len(labels)
     weights = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
     _check(labels, head if prompts is None else prompts, head, weights, groups, confidence, resamples)
-    members = np.arange(n) if groups is None else np.unique(groups.astype(str), return_inverse=True)[1].ravel()
-    count = int(members.max()) + 1 if n else 0
-    positives = len(np.unique(members[labels == 1]))
+    members, count, positives = _clusters(labels, groups)
     curve = _APCurve(head, labels)
     after = curve.at(weights)
 
@@ -196,6 +192,13 @@ class _APCurve:
             return float("nan")
         precision = np.divide(hits, flagged, out=np.zeros_like(hits), where=flagged > 0)
         return float(np.sum(precision * np.diff(hits, prepend=0.0)) / hits[-1])
+
+
+def _clusters(labels: Labels, groups: NDArray[np.object_] | None) -> tuple[Indices, int, int]:
+    """Number of each row's group, the number of groups, and that of groups with a positive."""
+    n = len(labels)
+    members = np.arange(n) if groups is None else np.unique(groups.astype(str), return_inverse=True)[1].ravel()
+    return members, int(members.max()) + 1 if n else 0, len(np.unique(members[labels == 1]))
 
 
 def _check(

@@ -59,12 +59,22 @@ class LabelSet:
             SafetyError: some labels cannot be used; the message lists the first 20 problems.
         """
         if self.problems:
-            shown = "".join(f"\n  {problem}" for problem in self.problems[:SHOWN_PROBLEMS])
-            more = len(self.problems) - SHOWN_PROBLEMS
-            raise SafetyError(
-                f"{len(self.problems)} problems with the labels; fix them, or leave those rows out with "
-                f"--skip-bad-labels:{shown}" + (f"\n  … and {more} more" if more > 0 else "")
-            )
+            raise SafetyError(describe_problems("the labels", self.problems))
+
+
+def describe_problems(labels: str, problems: Sequence[str]) -> str:
+    """Message about labels that cannot be used, with the first 20 problems.
+
+    Args:
+        labels: which ones, such as "the labels".
+        problems: one or more.
+    """
+    shown = "".join(f"\n  {problem}" for problem in problems[:SHOWN_PROBLEMS])
+    more = len(problems) - SHOWN_PROBLEMS
+    return (
+        f"{len(problems)} problems with {labels}; fix them, or leave those rows out with --skip-bad-labels:{shown}"
+        + (f"\n  … and {more} more" if more > 0 else "")
+    )
 
 
 def remove_contradictions(rows: Sequence[Label], problems: list[str]) -> list[Label]:

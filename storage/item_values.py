@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,26 @@ def find_item_value(store: TableStore, name: str, columns: Collection[str]) -> I
     if field is None:
         return None if fact.children else ItemValue(name, fact.column, None, fact.type)
     return ItemValue(name, fact.column, field, fact.children[field])
+
+
+def find_item_values(
+    store: TableStore, names: Iterable[str], columns: Collection[str], missing: Callable[[str], Exception] | None
+) -> list[ItemValue]:
+    """Find the values that names ask for, each name once; see `find_item_value`.
+
+    Args:
+        store, columns: as for `find_item_value`.
+        names: names of columns and facts.
+        missing: makes the error for a name without a value, which is raised; None to leave such names out.
+    """
+    found = []
+    for name in dict.fromkeys(names):
+        value = find_item_value(store, name, columns)
+        if value is not None:
+            found.append(value)
+        elif missing is not None:
+            raise missing(name)
+    return found
 
 
 def known_values(store: TableStore, columns: Collection[str]) -> str:

@@ -13,7 +13,7 @@ from firstsight.errors import QueryError
 from firstsight.recommend.evaluation.measures import cluster_bootstrap
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.records import Record
-from firstsight.storage.item_values import ItemValue, find_item_value, known_values, read_item_values
+from firstsight.storage.item_values import ItemValue, find_item_values, known_values, read_item_values
 from firstsight.storage.store import Store
 
 MAX_GROUPS = 20
@@ -275,17 +275,16 @@ def read_item_groups(store: Store, space: ItemSpace, columns: Sequence[str] | No
         QueryError: there is no such column or fact.
     """
     known = sorted(store.column_kinds())
-    asked = DEFAULT_COLUMNS if columns is None else [name for name in columns if name != KIND]
-    chosen = []
-    for name in dict.fromkeys(asked):
-        value = find_item_value(store, name, known)
-        if value is None and columns is None:
-            continue
-        if value is None:
-            raise QueryError(
-                f"there is no column {name!r} to measure exposure by; the catalogue has {known_values(store, known)}"
-            )
-        chosen.append(value)
+
+    def missing(name: str) -> QueryError:
+        return QueryError(
+            f"there is no column {name!r} to measure exposure by; the catalogue has {known_values(store, known)}"
+        )
+
+    if columns is None:
+        chosen = find_item_values(store, DEFAULT_COLUMNS, known, None)
+    else:
+        chosen = find_item_values(store, [name for name in columns if name != KIND], known, missing)
     kinds = [ItemGroups.by_value(KIND, space.kinds.tolist())] * (len(set(space.kinds.tolist())) > 1)
     divisions = [ItemGroups.by_value(value.name, _values(store, space, value)) for value in chosen]
     if columns is None:  # a shop with one language has no slices by language

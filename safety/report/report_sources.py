@@ -24,7 +24,7 @@ from firstsight.safety.report.policy_report import HeldOutPolicy, LabelSuspect
 from firstsight.safety.scoring.zero_shot import load_prompt_directions
 from firstsight.safety.training.head_training import TrainedHead, train
 from firstsight.safety.training.policy_labels import LabelSource, read_labels
-from firstsight.storage.item_values import ItemValue, find_item_value, known_values
+from firstsight.storage.item_values import ItemValue, find_item_values, known_values
 from firstsight.storage.store import Store
 
 SLICE_COLUMNS = ("language", "category", "kind", "seller")
@@ -149,14 +149,13 @@ def held_out_policies(
 def _slice_values(store: Store, columns: Sequence[str] | None) -> list[ItemValue]:
     """Columns, facts and tags to slice by; by default those of `SLICE_COLUMNS` that exist."""
     known = sorted(store.filter_kinds())
-    found = []
-    for name in SLICE_COLUMNS if columns is None else columns:
-        value = find_item_value(store, name, known)
-        if value is not None:
-            found.append(value)
-        elif columns is not None:
-            raise SafetyError(f"there is no column {name!r} in {store.uri}; its columns: {known_values(store, known)}")
-    return found
+    if columns is None:
+        return find_item_values(store, SLICE_COLUMNS, known, None)
+
+    def missing(name: str) -> SafetyError:
+        return SafetyError(f"there is no column {name!r} in {store.uri}; its columns: {known_values(store, known)}")
+
+    return find_item_values(store, columns, known, missing)
 
 
 def _policy(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from firstsight.errors import TagError
+from firstsight.heads.labels import describe_problems
 from firstsight.records import Record
 from firstsight.storage.store import Store
 from firstsight.understanding.tags.labels.tag_names import VALUES, require_tag_name
@@ -25,8 +26,6 @@ LabelSource: TypeAlias = "str | os.PathLike[str] | Iterable[Mapping[str, object]
 
 MAX_VALUE: Final = 200
 """Maximum length of a plain value, in characters."""
-
-SHOWN_PROBLEMS: Final = 20
 
 _MULTI_SHARE: Final = 0.05
 """Share of the items with several values from which a tag is multi-label; below, they are contradictions."""
@@ -58,12 +57,7 @@ class TagLabels(Record):
             TagError: some labels cannot be used; the message lists the first 20 problems.
         """
         if self.problems:
-            shown = "".join(f"\n  {problem}" for problem in self.problems[:SHOWN_PROBLEMS])
-            more = len(self.problems) - SHOWN_PROBLEMS
-            raise TagError(
-                f"{len(self.problems)} problems with the labels of {self.tag}; fix them, or leave those rows out with "
-                f"--skip-bad-labels:{shown}" + (f"\n  … and {more} more" if more > 0 else "")
-            )
+            raise TagError(describe_problems(f"the labels of {self.tag}", self.problems))
 
 
 def read_label_rows(source: LabelSource, tag: str | None) -> tuple[list[RawLabel], list[str]]:

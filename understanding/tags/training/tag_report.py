@@ -19,7 +19,7 @@ from firstsight.heads.curves import Reliability, reliability
 from firstsight.heads.slices import SliceRate, slice_rates
 from firstsight.records import Record
 from firstsight.storage.facts.fact_columns import TAG_PREFIX
-from firstsight.storage.item_values import ItemValue, find_item_value, known_values
+from firstsight.storage.item_values import ItemValue, find_item_values, known_values
 from firstsight.storage.store import Store
 from firstsight.understanding.tags.labels.label_table import read_given_tags
 from firstsight.understanding.tags.labels.taxonomy import LEVELS
@@ -196,14 +196,13 @@ def _labels_now(store: Store, model: TagModel) -> dict[str, tuple[str, ...]]:
 
 def _slice_columns(store: Store, columns: Sequence[str] | None) -> list[ItemValue]:
     known = list(store.filter_kinds())
-    found = []
-    for name in DEFAULT_SLICES if columns is None else columns:
-        value = find_item_value(store, name, known)
-        if value is not None:
-            found.append(value)
-        elif columns is not None:
-            raise TagError(f"the catalogue has no column {name!r}; its columns are {known_values(store, known)}")
-    return found
+    if columns is None:
+        return find_item_values(store, DEFAULT_SLICES, known, None)
+
+    def missing(name: str) -> TagError:
+        return TagError(f"the catalogue has no column {name!r}; its columns are {known_values(store, known)}")
+
+    return find_item_values(store, columns, known, missing)
 
 
 def _value_figures(
